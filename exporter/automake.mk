@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+# Floors 1-3 are libpure.a, 4-5 libexporter.a: unit tests of the lower floors link libpure.a alone, so that a wrong
+# dependency does not link.
+noinst_LIBRARIES += libpure.a libexporter.a
+EXTRA_DIST += exporter/automake.mk
+
+libpure_a_CFLAGS = $(AM_CFLAGS) $(YAML_CFLAGS) $(FIXBUF_CFLAGS)
+libpure_a_SOURCES = \
+	exporter/cache.c exporter/cache.h \
+	exporter/clock.c exporter/clock.h \
+	exporter/encoder.c exporter/encoder.h \
+	exporter/field.c exporter/field.h exporter/fields.def \
+	exporter/ipfix.c exporter/ipfix.h \
+	exporter/log.c exporter/log.h \
+	exporter/netflow9.c exporter/netflow9.h \
+	exporter/options.c exporter/options.h \
+	exporter/record.c exporter/record.h \
+	exporter/settings.c exporter/settings.h \
+	exporter/template.c exporter/template.h \
+	exporter/yaml.c exporter/yaml.h
+
+libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)
+libexporter_a_SOURCES = \
+	exporter/collector.c exporter/collector.h \
+	exporter/control.c exporter/control.h \
+	exporter/daemon.c exporter/daemon.h \
+	exporter/fetcher.c exporter/fetcher.h \
+	exporter/interfaces.c exporter/interfaces.h \
+	exporter/transport.c exporter/transport.h
+if WITH_HTTP
+libexporter_a_SOURCES += exporter/http.c exporter/http.h
+endif
+
+pure_libs = $(FIXBUF_LIBS) $(YAML_LIBS) $(GLIB_LIBS) -lm
+exporter_libs = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) $(MNL_LIBS) $(CAPNG_LIBS) $(TLS_LIBS) $(HTTP_LIBS) $(SYSTEMD_LIBS)
+
+sbin_PROGRAMS += exporter/bpflowd
+exporter_bpflowd_SOURCES = exporter/main.c
+exporter_bpflowd_LDADD = libexporter.a libpure.a $(exporter_libs) $(pure_libs)
+
+bin_PROGRAMS += exporter/bpflowctl
+exporter_bpflowctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+exporter_bpflowctl_SOURCES = exporter/ctl.c
+exporter_bpflowctl_LDADD = $(JANSSON_LIBS) $(GLIB_LIBS)

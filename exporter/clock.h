@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Time: the kernel's monotonic clock for every decision, wall-clock time only for what is exported.
+ * All of the daemon reads time here, so that a test can move it.
+ */
+#ifndef BPFLOWD_CLOCK_H
+#define BPFLOWD_CLOCK_H
+
+#include <stdint.h>
+
+#define NSEC_PER_USEC 1000ull
+#define NSEC_PER_MSEC 1000000ull
+#define NSEC_PER_SEC  1000000000ull
+
+/* One instant on three clocks. */
+struct clock_now {
+	uint64_t mono_ns; /* CLOCK_MONOTONIC: what the kernel programs stamp with */
+	uint64_t boot_ns; /* CLOCK_BOOTTIME: goes on in suspend */
+	uint64_t real_ns; /* CLOCK_REALTIME */
+};
+
+void clock_read(struct clock_now *now);
+
+/* Replaces the source of clock_read, NULL puts the system's back. For tests. */
+void clock_set_source(void (*source)(struct clock_now *now));
+
+/* Wall-clock time of a monotonic instant, by the offset of `now`. */
+uint64_t clock_to_real_ns(const struct clock_now *now, uint64_t mono_ns);
+
+/* Nanoseconds of a slot's time stamp (FLOW_TICK_SHIFT, modulo 2^32): the latest instant not after
+ * now. */
+uint64_t clock_from_tick(uint64_t now_mono_ns, uint32_t tick);
+
+#endif

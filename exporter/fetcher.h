@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The door to libbpf: loads the programs of kernel/, attaches them, reads the flow table and the
+ * ring. The names are those of the system that this one re-creates. Below it: kernel/; above:
+ * cache.c, through callbacks.
+ */
+#ifndef BPFLOWD_FETCHER_H
+#define BPFLOWD_FETCHER_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/flow.h"
+
+struct flow_fetcher;
+
+struct flow_fetcher_config {
+	uint32_t max_flows; /* per address family, over all CPUs */
+	uint32_t sampling;  /* 1-in-N, 1: every packet */
+	uint32_t ring_bytes;
+	bool precise; /* bpf_ktime_get_ns instead of the coarse clock */
+	bool count_once;
+	bool drops;
+	bool dns;
+	bool rtt;
+	bool force_clsact; /* for tests: not even try tcx */
+	const uint16_t *dns_ports;
+	uint32_t n_dns_ports;
+	const uint32_t *ignored_drop_reasons;
+	uint32_t n_ignored_drop_reasons;
+};
+
+struct flow_fetcher_callbacks {
+	/* A delta of one flow. Returns a hint that comes back with the next delta of the same slot.
+	 */
+	uint32_t (*flow)(void *user, const struct flow_id *id, const struct flow_metrics *delta,
+			 uint32_t slot, uint32_t hint);
+	/* An event of the ring that isn't a slot: DNS, RTT, drop (kernel/flow.h). */
+	void (*event)(void *user, const struct flow_event *event, size_t size);
+	void *user;
+};
+
+/* Loads everything; error text is one sentence that names what is missing (permission, BTF, kernel
+ * feature). */
+struct flow_fetcher *flow_fetcher_new(const struct flow_fetcher_config *config,
+				      const struct flow_fetcher_callbacks *callbacks,
+				      GError **error);
+void flow_fetcher_close(struct flow_fetcher *fetcher); /* detaches what is attached; NULL is fine */
+
+/* Attaches to one interface and direction of a namespace; netns_fd is its descriptor (-1: the
+ * daemon's own). tcx link where the kernel has it (6.6), else a clsact filter of our own that
+ * leaves everyone else's alone. Attaching twice is fine. Fails with G_FILE_ERROR_NOENT when the
+ * interface is gone. */
+bool flow_fetcher_attach(struct flow_fetcher *fetcher, uint8_t netns, int netns_fd,
+			 uint32_t ifindex, enum flow_direction direction, GError **error);
+void flow_fetcher_detach(struct flow_fetcher *fetcher, uint8_t netns, int netns_fd,
+			 uint32_t ifindex, enum flow_direction direction);
+/* "tcx" or "clsact", NULL if not attached. */
+const char *flow_fetcher_attached(const struct flow_fetcher *fetcher, uint8_t netns,
+				  uint32_t ifindex, enum flow_direction direction);
+
+/* count: once: packets that came in by this interface were counted there (or below it) already. */
+void flow_fetcher_set_covered(struct flow_fetcher *fetcher, uint8_t netns, uint32_t ifindex,
+			      bool covered);
+
+/* Reads the ring, then the table, then the ring: every change since the last call goes to
+ * callbacks.flow. Returns the number of deltas. Nothing is deleted: counters grow, the shadow
+ * remembers (kernel/flow.h). */
+size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *fetcher, uint64_t now_mono_ns);
+
+/* Only the ring. Returns the number of records. */
+size_t flow_fetcher_read_ringbuf(struct flow_fetcher *fetcher, uint64_t now_mono_ns);
+int flow_fetcher_ringbuf_fd(const struct flow_fetcher *fetcher); /* readable when half full */
+
+/* Drops DNS queries and handshakes that waited longer than timeout_ns. Returns how many. */
+size_t flow_fetcher_delete_stale_entries(struct flow_fetcher *fetcher, uint64_t now_mono_ns,
+					 uint64_t timeout_ns);
+
+/* The next packet of the slot begins a new tenancy. slot: as given to callbacks.flow. */
+void flow_fetcher_retire(struct flow_fetcher *fetcher, uint32_t slot);
+
+/* Sum over all CPUs. */
+void flow_fetcher_counters(const struct flow_fetcher *fetcher, struct flow_counters *sum);
+
+struct flow_fetcher_usage {
+	uint64_t slots;	       /* both tables */
+	uint64_t slots_used;   /* as of the last scan */
+	uint64_t kernel_bytes; /* all maps */
+	uint32_t n_cpus;       /* partitions */
+	uint64_t run_count[4]; /* BPF run statistics, if the kernel keeps them: ingress, egress,
+				  kfree_skb, net_dev_queue */
+	uint64_t run_time_ns[4];
+};
+void flow_fetcher_usage(const struct flow_fetcher *fetcher, struct flow_fetcher_usage *usage);
+
+#endif

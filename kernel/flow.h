@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The border between the eBPF programs and the daemon: keys, metrics, slots of the flow table,
+ * events of the ring buffer, counters. The only header that both sides include. Below it: *.bpf.h;
+ * above it: exporter/fetcher.c.
+ *
+ * A slot holds a tenancy of one flow. Its counters only grow during the tenancy; user space
+ * remembers what it took already and takes the difference. `gen` is odd while the slot changes
+ * hands, even while it is stable, 0 while it was never used. User space writes the current `gen`
+ * into `retire` to have the next packet start a new tenancy.
+ */
+#ifndef BPFLOWD_FLOW_H
+#define BPFLOWD_FLOW_H
+
+#include <linux/types.h>
+
+#define FLOW_WAYS	 4    /* slots of a group: the places where one flow may lie */
+#define FLOW_MAX_CPUS	 1024 /* highest CPU number + 1 that has counters */
+#define FLOW_MPLS_LABELS 3    /* top labels kept (RFC 3032), outermost first */
+#define FLOW_TICK_SHIFT \
+	10 /* slot times count 1024 ns of CLOCK_MONOTONIC, modulo 2^32 (73 minutes) */
+#define FLOW_MAX_IFINDEX  0x7fffff /* an interface with a higher index can't be metered */
+#define FLOW_MAX_NETNS	  32	   /* namespaces that one daemon meters */
+#define FLOW_DNS_NAME_MAX 256	   /* wire form of a name is at most 255 octets (RFC 1035 2.3.4) */
+
+enum flow_direction { FLOW_INGRESS = 0, FLOW_EGRESS = 1 }; /* IANA flowDirection (61) */
+
+/* Where a packet was counted: namespace, direction and interface in one word of the key. */
+#define FLOW_IFACE(netns, direction, ifindex) \
+	((__u32)(netns) << 24 | (__u32)(direction) << 23 | ((__u32)(ifindex)&FLOW_MAX_IFINDEX))
+#define FLOW_IFACE_NETNS(iface)	    ((iface) >> 24)
+#define FLOW_IFACE_DIRECTION(iface) (((iface) >> 23) & 1)
+#define FLOW_IFACE_IFINDEX(iface)   ((iface)&FLOW_MAX_IFINDEX)
+
+/* tcp_flags of a slot: the low 12 bits are those of the TCP header (RFC 9293 3.1: reserved bits,
+ * NS, CWR ... FIN) */
+#define FLOW_TCP_FLAGS 0x0fff
+#define FLOW_FRAGMENT  0x1000 /* at least one packet of the flow was a fragment */
+#define FLOW_FAR_KNOWN 0x2000 /* the egress hook has told the far interface */
+#define FLOW_HANDSHAKE 0x4000 /* TCP handshake being watched for its RTT */
+
+/* Key of an IPv4 flow as it lies in the table; addresses and ports in network order, the rest in
+ * host order. */
+struct flow_key4 {
+	__u32 src_addr;
+	__u32 dst_addr;
+	__u16 src_port; /* network order; ICMP: 0 */
+	__u16 dst_port; /* network order; ICMP: type * 256 + code */
+	__u32 iface;	/* FLOW_IFACE */
+	__u8 protocol;
+	__u8 tos;	  /* DSCP is key; the ECN bits are those of the first packet */
+	__u16 vlan;	  /* outermost VLAN id, 0: untagged */
+	__u16 inner_vlan; /* second VLAN id, 0: none */
+	__u16 pad;
+};
+
+/* Key of an IPv6 flow, or of a non-IP flow: then src_addr and dst_addr begin with the MAC
+ * addresses. */
+struct flow_key6 {
+	__u8 src_addr[16];
+	__u8 dst_addr[16];
+	__u16 src_port;
+	__u16 dst_port;
+	__u32 iface;
+	__u8 protocol;
+	__u8 tos;
+	__u16 vlan;
+	__u16 inner_vlan;
+	__u16 eth_proto; /* host order: 0x86dd, or the ethertype of a non-IP flow */
+};
+
+/* What every packet touches. */
+struct flow_hot {
+	__u32 gen;
+	__u32 retire;
+	__u64 packets; /* wire packets: a GSO packet counts its segments */
+	__u64 bytes;   /* IP-layer octets on the wire; non-IP: octets after the link header */
+	__u32 first;   /* FLOW_TICK_SHIFT */
+	__u32 last;
+	__u16 tcp_flags;
+	__u16 min_len;
+	__u16 max_len;
+	__u8 min_ttl;
+	__u8 max_ttl;
+};
+
+/* What is written once per tenancy, with the first packet, and by the egress hook. */
+struct flow_cold {
+	__u8 src_mac[6];
+	__u8 dst_mac[6];
+	__u32 mpls[FLOW_MPLS_LABELS]; /* label << 12 | tc << 9 | s << 8 | ttl as on the wire, host
+					 order; 0: none */
+	__u32 far_ifindex; /* counted at ingress: leaves there; at egress: came in there; 0:
+			      unknown, local */
+	__u16 far_vlan;
+	__u16 skb_hash_low;
+};
+
+struct flow_slot4 {
+	struct flow_key4 key;
+	struct flow_hot hot;
+};
+
+struct flow_slot6 {
+	struct flow_key6 key;
+	struct flow_hot hot;
+	struct flow_cold cold;
+	__u8 pad[8];
+};
+
+struct flow_group4 {
+	struct flow_slot4 way[FLOW_WAYS];
+};
+
+struct flow_group6 {
+	struct flow_slot6 way[FLOW_WAYS];
+};
+
+struct flow_cold_group {
+	struct flow_cold way[FLOW_WAYS];
+};
+
+_Static_assert(sizeof(struct flow_slot4) == 64, "an IPv4 flow is one cache line");
+_Static_assert(sizeof(struct flow_slot6) == 128, "an IPv6 flow is two cache lines");
+_Static_assert(sizeof(struct flow_cold) == 32, "two cold parts in a cache line");
+
+/* Identity of a flow in one form for every family: what the daemon works with. Host order but for
+ * the addresses. */
+struct flow_id {
+	__u8 src_addr[16]; /* IPv4: the first 4; non-IP: MAC in the first 6; the rest 0 */
+	__u8 dst_addr[16];
+	__u16 src_port;
+	__u16 dst_port; /* ICMP, ICMPv6: type * 256 + code */
+	__u32 ifindex;	/* where it is counted */
+	__u16 eth_proto;
+	__u16 vlan;
+	__u16 inner_vlan;
+	__u8 protocol;
+	__u8 tos;
+	__u8 direction;
+	__u8 netns; /* number of the namespace, 0: the daemon's own */
+	__u8 pad[2];
+};
+
+struct pkt_drops {
+	__u64 packets;
+	__u64 bytes;	    /* IP-layer octets */
+	__u32 latest_cause; /* enum skb_drop_reason of the running kernel */
+	__u8 latest_state;  /* TCP_* of the socket, 0: none */
+	__u8 pad[3];
+};
+
+/* Round trip times in microseconds, 0: not measured. */
+struct flow_rtt {
+	__u32 server_us;   /* SYN -> SYN-ACK: probe to server and back */
+	__u32 client_us;   /* SYN-ACK -> ACK: probe to client and back */
+	__u32 smoothed_us; /* of a local socket */
+	__u32 min_us;	   /* of a local socket */
+};
+
+/* Counts of a flow, or of what was added to it. Times are CLOCK_MONOTONIC nanoseconds. */
+struct flow_metrics {
+	__u64 packets;
+	__u64 bytes;
+	__u64 start_ns;
+	__u64 end_ns;
+	struct pkt_drops drops;
+	struct flow_rtt rtt;
+	__u32 mpls[FLOW_MPLS_LABELS];
+	__u32 far_ifindex;
+	__u16 far_vlan;
+	__u16 tcp_flags; /* FLOW_TCP_FLAGS */
+	__u16 min_len;
+	__u16 max_len;
+	__u8 min_ttl;
+	__u8 max_ttl;
+	__u8 src_mac[6];
+	__u8 dst_mac[6];
+	__u8 fragment; /* 1: at least one packet was a fragment */
+	__u8 pad[1];
+};
+
+/* DNS of a flow: of its latest transaction, and sums over all of them. */
+struct dns_record {
+	__u64 latency_sum_us;
+	__u32 latency_us; /* latest */
+	__u32 latency_min_us;
+	__u32 latency_max_us;
+	__u32 responses;  /* matched with their query */
+	__u32 unanswered; /* queries that found no answer in time */
+	__u32 errors;	  /* messages that could not be parsed */
+	__u16 id;
+	__u16 flags; /* second 16 bits of the header, RFC 1035 4.1.1 */
+	__u16 query_type;
+	__u16 name_len;		      /* octets of name in use */
+	__u8 name[FLOW_DNS_NAME_MAX]; /* wire form (length octet before each label), uncompressed */
+};
+
+/* Events in direct_flows. Each begins with this head. */
+enum flow_event_type {
+	FLOW_EVENT_SLOT4 = 1, /* flow_event_slot4: pushed out of the table */
+	FLOW_EVENT_SLOT6 = 2, /* flow_event_slot6 */
+	FLOW_EVENT_DNS = 3,
+	FLOW_EVENT_RTT = 4,
+	FLOW_EVENT_DROP = 5,
+};
+
+struct flow_event {
+	__u32 type;
+	__u32 index; /* slots: group * FLOW_WAYS + way */
+};
+
+struct flow_event_slot4 {
+	struct flow_event event;
+	struct flow_slot4 slot;
+	struct flow_cold cold;
+};
+
+struct flow_event_slot6 {
+	struct flow_event event;
+	struct flow_slot6 slot;
+};
+
+/* Counters of one CPU. Everything that a hook saw and had to account for is in observed_*; the rest
+ * says what became of it where that is not a slot. Only grow. */
+struct flow_counters {
+	__u64 observed_packets[2]; /* by enum flow_direction; packets that are ours to count */
+	__u64 observed_bytes[2];
+	__u64 lost_table_packets; /* no slot: CPU without a partition */
+	__u64 lost_table_bytes;
+	__u64 lost_ring_packets; /* the ring had no room for the flow that had to give way */
+	__u64 lost_ring_bytes;
+	__u64 unsampled_packets;
+	__u64 evicted_flows;
+	__u64 created_flows;
+	__u64 malformed_packets; /* counted all the same, as far as they could be read */
+	__u64 reserved[2];
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct flow_counters) == 128, "counters of a CPU fill whole cache lines");
+
+#endif
