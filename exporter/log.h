@@ -6,6 +6,10 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
+/* Looks where stderr goes and takes over GLib's messages. Call it first in main. */
+void log_init(void);
+
+/* Messages above the level are not written; LOG_LEVEL_INFO at start. */
 void log_set_level(enum log_level level);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
