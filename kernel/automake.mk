@@ -20,4 +20,6 @@ kernel/%.bpf.o: $(top_srcdir)/kernel/%.bpf.c $(addprefix $(top_srcdir)/,$(bpf_he
 	@$(LLVM_STRIP) -g $@
 kernel/%.skel.h: kernel/%.bpf.o
 	$(bpf_verbose)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+# the first build must have them even when only one target is asked for
+exporter/libexporter_a-fetcher.$(OBJEXT): $(bpf_skeletons)
 .PRECIOUS: kernel/%.bpf.o

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: MIT
-# Unit tests link libpure.a alone; kernel and end-to-end tests are scripts and programs that need root.
-EXTRA_DIST += tests/automake.mk
+# Every test prints TAP. Unit tests link libpure.a alone; kernel and end-to-end tests need root and run one at a time
+# (tests/run holds a lock). A single one: make check TESTS=tests/e2e/conservation.sh
+EXTRA_DIST += tests/automake.mk tests/run tests/lib.sh $(E2E_TESTS)
 UNIT_TESTS =
+KERNEL_TESTS =
+E2E_TESTS =
 unit_ldadd = libpure.a $(pure_libs)
 
-check_PROGRAMS += $(UNIT_TESTS)
-TESTS += $(UNIT_TESTS)
+TEST_EXTENSIONS = .sh
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh --merge
+SH_LOG_DRIVER = $(LOG_DRIVER)
+LOG_COMPILER = $(top_srcdir)/tests/run
+SH_LOG_COMPILER = $(top_srcdir)/tests/run
+AM_TESTS_ENVIRONMENT = BPFLOWD_SRC='$(abs_top_srcdir)'; BPFLOWD_BUILD='$(abs_top_builddir)'; export BPFLOWD_SRC BPFLOWD_BUILD;
+
+test_tools =
+check_PROGRAMS += $(UNIT_TESTS) $(KERNEL_TESTS) $(test_tools)
+TESTS += $(UNIT_TESTS) $(KERNEL_TESTS) $(E2E_TESTS)
 
 UNIT_TESTS += tests/unit/test_clock
 tests_unit_test_clock_SOURCES = tests/unit/test_clock.c
