@@ -23,6 +23,7 @@ libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFL
 libexporter_a_SOURCES = \
 	exporter/collector.c exporter/collector.h \
 	exporter/control.c exporter/control.h \
+	exporter/control_socket.c exporter/control_socket.h \
 	exporter/daemon.c exporter/daemon.h \
 	exporter/fetcher.c exporter/fetcher.h \
 	exporter/interfaces.c exporter/interfaces.h \
@@ -40,5 +41,12 @@ exporter_bpflowd_LDADD = libexporter.a libpure.a $(exporter_libs) $(pure_libs)
 
 bin_PROGRAMS += exporter/bpflowctl
 exporter_bpflowctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-exporter_bpflowctl_SOURCES = exporter/ctl.c
+exporter_bpflowctl_SOURCES = \
+	exporter/ctl.c exporter/ctl.h \
+	exporter/ctl_client.c \
+	exporter/ctl_format.c exporter/ctl_format.h \
+	exporter/ctl_options.c \
+	exporter/ctl_show.c \
+	exporter/ctl_table.c exporter/ctl_table.h \
+	exporter/ctl_top.c
 exporter_bpflowctl_LDADD = $(JANSSON_LIBS) $(GLIB_LIBS)

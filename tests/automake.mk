@@ -25,3 +25,8 @@ tests_unit_test_clock_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_log
 tests_unit_test_log_SOURCES = tests/unit/test_log.c
 tests_unit_test_log_LDADD = $(unit_ldadd)
+
+UNIT_TESTS += tests/unit/test_control
+tests_unit_test_control_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_control_SOURCES = tests/unit/test_control.c
+tests_unit_test_control_LDADD = libexporter.a $(unit_ldadd) $(JANSSON_LIBS)
