@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Every test prints TAP. Unit tests link libpure.a alone; kernel and end-to-end tests need root and run one at a time
 # (tests/run holds a lock). A single one: make check TESTS=tests/e2e/conservation.sh
-EXTRA_DIST += tests/automake.mk tests/run tests/lib.sh $(E2E_TESTS)
+EXTRA_DIST += tests/automake.mk tests/run tests/lib.sh tests/tools/strict.py $(E2E_TESTS)
 UNIT_TESTS =
 KERNEL_TESTS =
-E2E_TESTS =
+E2E_TESTS = tests/e2e/tools.sh
 unit_ldadd = libpure.a $(pure_libs)
 
 TEST_EXTENSIONS = .sh
@@ -14,7 +14,9 @@ LOG_COMPILER = $(top_srcdir)/tests/run
 SH_LOG_COMPILER = $(top_srcdir)/tests/run
 AM_TESTS_ENVIRONMENT = BPFLOWD_SRC='$(abs_top_srcdir)'; BPFLOWD_BUILD='$(abs_top_builddir)'; export BPFLOWD_SRC BPFLOWD_BUILD;
 
-test_tools =
+test_tools = tests/tools/blast
+tests_tools_blast_SOURCES = tests/tools/blast.c
+
 check_PROGRAMS += $(UNIT_TESTS) $(KERNEL_TESTS) $(test_tools)
 TESTS += $(UNIT_TESTS) $(KERNEL_TESTS) $(E2E_TESTS)
 
