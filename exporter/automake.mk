@@ -6,7 +6,9 @@ EXTRA_DIST += exporter/automake.mk
 
 libpure_a_CFLAGS = $(AM_CFLAGS) $(YAML_CFLAGS) $(FIXBUF_CFLAGS)
 libpure_a_SOURCES = \
-	exporter/cache.c exporter/cache.h \
+	exporter/cache.c exporter/cache.h exporter/cache_private.h \
+	exporter/cache_table.c exporter/cache_tcp.c exporter/cache_wheel.c \
+	exporter/merge.h exporter/siphash.h \
 	exporter/clock.c exporter/clock.h \
 	exporter/encoder.c exporter/encoder.h \
 	exporter/field.c exporter/field.h exporter/fields.def \

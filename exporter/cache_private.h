@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of the flow cache: cache.c (merge and end), cache_wheel.c (timers), cache_tcp.c (end of
+ * TCP). Entries lie in one array and are named by their place in it; 192 octets per flow, index and
+ * timer included, DNS aside.
+ */
+#ifndef BPFLOWD_CACHE_PRIVATE_H
+#define BPFLOWD_CACHE_PRIVATE_H
+
+#include <string.h>
+
+#include "cache.h"
+#include "siphash.h"
+
+#define CACHE_FREE UINT32_MAX /* links.prev of an entry that holds no flow */
+
+#define WHEEL_SLOTS 4096
+#define WHEEL_BASE  0x80000000u /* links from here on name slots of the wheel, below: entries */
+
+/* Flows whose TCP connection is over end when no packet came for so long: two default drains, so
+ * that the last ACK, or what a drain finds late, still joins. */
+#define CACHE_LINGER_NS (2 * NSEC_PER_SEC)
+
+struct cache_links {
+	uint32_t next;
+	uint32_t prev;
+};
+
+struct cache_entry {
+	struct flow_id id;
+	uint32_t hash_next; /* place + 1 of the next in the bucket or in the free list, 0: none */
+	struct flow_metrics metrics;
+	struct cache_links links; /* in the list of a wheel slot */
+	uint32_t slot;
+	uint32_t dns : 31; /* place + 1 in the pool, 0: none */
+	uint32_t tcp_ended : 1;
+};
+
+_Static_assert(sizeof(struct cache_entry) == 184, "with 6.5 octets of index 192 per flow");
+
+struct cache_dns {
+	struct dns_record record;
+	uint32_t owner;	    /* entry */
+	uint32_t free_next; /* place + 1 */
+};
+
+/* What of a flow_id tells flows apart, as words. */
+#define CACHE_KEY_WORDS ((sizeof(struct flow_id) + 7) / 8)
+struct cache_key {
+	uint64_t word[CACHE_KEY_WORDS];
+};
+
+/* A hashed timing wheel of lists. A flow lies in the slot of a tick not after its deadline: packets
+ * that push the deadline out don't touch it, it moves on when the slot comes round. */
+struct cache_wheel {
+	unsigned int shift; /* a tick is 2^shift ns */
+	uint64_t tick;	    /* nothing lies before */
+	uint64_t soonest;   /* slots from tick to before this one are empty */
+	struct cache_links slot[WHEEL_SLOTS];
+};
+
+struct cache_deadline {
+	uint64_t ns;
+	enum flow_end_reason reason;
+};
+
+struct cache {
+	struct cache_config config;
+	struct cache_callbacks callbacks;
+	struct cache_stats stats;
+	struct siphash_key hash_key;
+	struct cache_key key_mask;
+	struct cache_entry *entries;
+	uint32_t n_touched; /* entries from here on were never used */
+	uint32_t free_head; /* place + 1 */
+	uint32_t *buckets;  /* place + 1 of the first entry */
+	uint32_t n_buckets;
+	struct cache_dns *dns;
+	uint32_t n_dns;
+	uint32_t n_dns_touched;
+	uint32_t dns_free_head; /* place + 1 */
+	uint32_t dns_hand;	/* the next to give way when the pool is full */
+	uint32_t *closing;	/* cache_tcp.c: place + 1 */
+	uint32_t closing_mask;	/* in buckets of CLOSING_WAYS */
+	struct cache_wheel wheel;
+	struct flow_record record; /* given to export_flow */
+};
+
+static inline bool cache_is_live(const struct cache *cache, uint32_t index)
+{
+	return index < cache->n_touched && cache->entries[index].links.prev != CACHE_FREE;
+}
+
+/* Zero where the octets of id don't tell flows apart. */
+static inline struct cache_key cache_key(const struct cache *cache, const struct flow_id *id)
+{
+	struct cache_key key = {0};
+
+	memcpy(key.word, id, sizeof(*id));
+	for (size_t i = 0; i < CACHE_KEY_WORDS; i++)
+		key.word[i] &= cache->key_mask.word[i];
+	return key;
+}
+
+/* Whether that flow lies there; index may be anything. */
+static inline bool table_is(const struct cache *cache, uint32_t index, const struct cache_key *key)
+{
+	struct cache_key other;
+
+	if (!cache_is_live(cache, index))
+		return false;
+	other = cache_key(cache, &cache->entries[index].id);
+	return memcmp(&other, key, sizeof(other)) == 0;
+}
+
+struct cache_deadline cache_deadline(const struct cache *cache, const struct cache_entry *entry);
+
+/* Takes a flow out and exports it. */
+void cache_end(struct cache *cache, uint32_t index, enum flow_end_reason reason);
+
+/* cache_table.c */
+void table_init(struct cache *cache);
+void table_clear(struct cache *cache);
+uint32_t table_find(struct cache *cache, const struct cache_key *key); /* or CACHE_NO_SLOT */
+/* There must be room, see stats.flows; the new flow isn't in the wheel yet. */
+uint32_t table_add(struct cache *cache, const struct flow_id *id, const struct cache_key *key);
+void table_remove(struct cache *cache, uint32_t index);
+bool table_dns_is_full(const struct cache *cache);
+uint32_t table_dns_oldest(struct cache *cache); /* the flow that should give way */
+void table_add_dns(struct cache *cache, uint32_t index);
+
+/* cache_wheel.c */
+void wheel_init(struct cache *cache);
+void wheel_start(struct cache *cache, uint64_t now_ns); /* an empty wheel */
+/* Chooses the length of a tick for the timeouts and puts every flow where it belongs. */
+void wheel_rebuild(struct cache *cache, uint64_t now_ns);
+void wheel_arm(struct cache *cache, uint32_t index, uint64_t deadline_ns);
+void wheel_disarm(struct cache *cache, uint32_t index);
+void wheel_move(struct cache *cache, uint32_t index, uint64_t deadline_ns);
+/* The flow that ends first, to the tick; there must be one. */
+uint32_t wheel_soonest(struct cache *cache);
+
+/* cache_tcp.c */
+void tcp_init(struct cache *cache);
+void tcp_clear(struct cache *cache);
+/* FIN or RST was seen for the first time: marks this flow, and those of the other direction, as
+ * ended where that is so. */
+void tcp_closing(struct cache *cache, uint32_t index);
+
+#endif
