@@ -27,7 +27,8 @@ libexporter_a_SOURCES = \
 	exporter/control.c exporter/control.h \
 	exporter/control_socket.c exporter/control_socket.h \
 	exporter/daemon.c exporter/daemon.h \
-	exporter/fetcher.c exporter/fetcher.h \
+	exporter/fetcher.c exporter/fetcher.h exporter/fetcher_private.h \
+	exporter/fetcher_attach.c exporter/fetcher_drain.c \
 	exporter/interfaces.c exporter/interfaces.h \
 	exporter/transport.c exporter/transport.h
 if WITH_HTTP

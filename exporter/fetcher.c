@@ -1,4 +1,320 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Loads the programs of kernel/ with their settings, maps the tables, closes everything. The only
+ * door to libbpf, with fetcher_attach.c (hooks) and fetcher_drain.c (reading). The object is
+ * embedded: neither compiler nor file at run time.
+ */
 #include "config.h"
 
-#include "fetcher.h"
+#include "fetcher_private.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define FAR_HINTS_PER_CPU 256 /* kernel/account.bpf.h */
+#define PAGE_ROUND(n)	  (((n) + 4095ull) & ~4095ull)
+
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	g_autofree char *text = g_strdup_vprintf(format, args);
+
+	log_debug("libbpf: %s", g_strchomp(text));
+	return 0;
+}
+
+/* CPUs that may come up without hardware being added: the highest present number + 1. */
+static uint32_t count_cpus(void)
+{
+	g_autofree char *text = NULL;
+	const char *last;
+
+	if (!g_file_get_contents("/sys/devices/system/cpu/present", &text, NULL, NULL))
+		return libbpf_num_possible_cpus();
+	last = strpbrk(text, "-,") ? text + strlen(text) : text;
+	while (last > text && last[-1] != '-' && last[-1] != ',')
+		last--;
+	return CLAMP(strtoul(last, NULL, 10) + 1, 1, FLOW_MAX_CPUS);
+}
+
+static void set_constants(struct flow_fetcher *f, struct flows_bpf *flows, uint8_t netns)
+{
+	flows->rodata->netns = netns;
+	flows->rodata->precise = f->config.precise;
+	flows->rodata->count_once = f->config.count_once;
+	flows->rodata->sampling = f->config.sampling;
+	flows->rodata->groups4 = f->groups4;
+	flows->rodata->groups6 = f->groups6;
+	flows->rodata->n_partitions = f->n_cpus;
+	flows->rodata->ring_high = f->config.ring_bytes / 2;
+	if (netns)
+		memcpy((void *)flows->rodata->hash_seed,
+		       (const void *)f->flows[0]->rodata->hash_seed,
+		       sizeof(flows->rodata->hash_seed));
+	else if (getrandom((void *)flows->rodata->hash_seed, sizeof(flows->rodata->hash_seed), 0) <
+		 0)
+		log_warning("flow table: no random seed: %s", strerror(errno));
+}
+
+/* Maps that all copies share; far_hints and fragments are each namespace's own. */
+static int share_maps(struct flow_fetcher *f, struct flows_bpf *flows)
+{
+	struct flows_bpf *first = f->flows[0];
+	struct {
+		struct bpf_map *own, *shared;
+	} maps[] = {
+		{flows->maps.aggregated_flows, first->maps.aggregated_flows},
+		{flows->maps.aggregated_v6, first->maps.aggregated_v6},
+		{flows->maps.flow_details, first->maps.flow_details},
+		{flows->maps.direct_flows, first->maps.direct_flows},
+		{flows->maps.counters, first->maps.counters},
+		{flows->maps.scratch, first->maps.scratch},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(maps); i++) {
+		int err = bpf_map__reuse_fd(maps[i].own, bpf_map__fd(maps[i].shared));
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int size_maps(struct flow_fetcher *f, struct flows_bpf *flows)
+{
+	int err = bpf_map__set_max_entries(flows->maps.aggregated_flows, f->n_slots4 / FLOW_WAYS);
+
+	err = err ? err
+		  : bpf_map__set_max_entries(flows->maps.flow_details, f->n_slots4 / FLOW_WAYS);
+	err = err ? err
+		  : bpf_map__set_max_entries(flows->maps.aggregated_v6, f->n_slots6 / FLOW_WAYS);
+	return err ? err : bpf_map__set_max_entries(flows->maps.direct_flows, f->config.ring_bytes);
+}
+
+static bool fail_load(GError **error, int err)
+{
+	if (err == -EPERM || err == -EACCES)
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_PERM,
+			    "cannot load the eBPF programs: permission denied; run as root or with "
+			    "CAP_BPF, "
+			    "CAP_NET_ADMIN and CAP_PERFMON");
+	else if (err == -ENOMEM)
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
+			    "cannot load the eBPF programs: no memory for the flow table; lower "
+			    "metering.max_flows");
+	else
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
+			    "cannot load the eBPF programs: %s (log.level: debug tells more)",
+			    strerror(-err));
+	return false;
+}
+
+struct flows_bpf *fetcher_instance(struct flow_fetcher *f, uint8_t netns, GError **error)
+{
+	struct flows_bpf *flows;
+	int err;
+
+	if (f->flows[netns])
+		return f->flows[netns];
+	flows = flows_bpf__open();
+	if (!flows) {
+		fail_load(error, -errno);
+		return NULL;
+	}
+	set_constants(f, flows, netns);
+	bpf_map__set_max_entries(flows->maps.far_hints, f->n_cpus * FAR_HINTS_PER_CPU);
+	err = netns ? share_maps(f, flows) : size_maps(f, flows);
+	err = err ? err : flows_bpf__load(flows);
+	if (err) {
+		flows_bpf__destroy(flows);
+		fail_load(error, err);
+		return NULL;
+	}
+	f->flows[netns] = flows;
+	return flows;
+}
+
+static void *map_memory(const struct bpf_map *map, size_t size, int protection, GError **error)
+{
+	void *memory = mmap(NULL, PAGE_ROUND(size), protection, MAP_SHARED, bpf_map__fd(map), 0);
+
+	if (memory != MAP_FAILED)
+		return memory;
+	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "cannot map the flow table: %s",
+		    strerror(errno));
+	return NULL;
+}
+
+static bool map_tables(struct flow_fetcher *f, GError **error)
+{
+	struct flows_bpf *flows = f->flows[0];
+
+	f->slots4 = map_memory(flows->maps.aggregated_flows, f->n_slots4 * sizeof(*f->slots4),
+			       PROT_READ | PROT_WRITE, error);
+	f->slots6 =
+		f->slots4 ? map_memory(flows->maps.aggregated_v6, f->n_slots6 * sizeof(*f->slots6),
+				       PROT_READ | PROT_WRITE, error)
+			  : NULL;
+	f->cold4 = f->slots6 ? map_memory(flows->maps.flow_details, f->n_slots4 * sizeof(*f->cold4),
+					  PROT_READ, error)
+			     : NULL;
+	f->counters = f->cold4 ? map_memory(flows->maps.counters,
+					    FLOW_MAX_CPUS * sizeof(*f->counters), PROT_READ, error)
+			       : NULL;
+	return f->counters;
+}
+
+static void unmap(const void *memory, size_t size)
+{
+	if (memory)
+		munmap((void *)memory, PAGE_ROUND(size));
+}
+
+static bool open_ring(struct flow_fetcher *f, GError **error)
+{
+	f->ring = ring_buffer__new(bpf_map__fd(f->flows[0]->maps.direct_flows), fetcher_ring_record,
+				   f, NULL);
+	if (!f->ring)
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
+			    "cannot open the ring buffer: %s", strerror(errno));
+	return f->ring;
+}
+
+/* Groups of one partition for so many flows over all CPUs. */
+static uint32_t groups_for(uint32_t max_flows, uint32_t n_cpus)
+{
+	uint32_t per_cpu = (max_flows + n_cpus - 1) / n_cpus;
+
+	return MAX((per_cpu + FLOW_WAYS - 1) / FLOW_WAYS, 1);
+}
+
+/* A power of two of pages: 32 octets for each flow of the table, so that a table that turns over at
+ * once fits. */
+static uint32_t ring_size(uint32_t max_flows)
+{
+	uint64_t want = CLAMP(max_flows * 32ull, 1ull << 20, 1ull << 26), size = 1 << 20;
+
+	while (size * 2 <= want)
+		size *= 2;
+	return size;
+}
+
+static void plan(struct flow_fetcher *f)
+{
+	f->n_cpus = count_cpus();
+	f->groups4 = groups_for(f->config.max_flows, f->n_cpus);
+	f->groups6 = f->groups4;
+	f->n_slots4 = f->groups4 * f->n_cpus * FLOW_WAYS;
+	f->n_slots6 = f->groups6 * f->n_cpus * FLOW_WAYS;
+	if (!f->config.ring_bytes)
+		f->config.ring_bytes = ring_size(f->config.max_flows);
+	f->kernel_bytes = f->n_slots4 * (sizeof(struct flow_slot4) + sizeof(struct flow_cold)) +
+			  f->n_slots6 * sizeof(struct flow_slot6) + f->config.ring_bytes;
+	f->shadow4 = g_new0(struct shadow, f->n_slots4);
+	f->shadow6 = g_new0(struct shadow, f->n_slots6);
+	f->partitions = g_new0(struct partition, f->n_cpus);
+	f->tcx_missing = f->config.force_clsact;
+}
+
+struct flow_fetcher *flow_fetcher_new(const struct flow_fetcher_config *config,
+				      const struct flow_fetcher_callbacks *callbacks,
+				      GError **error)
+{
+	struct flow_fetcher *f = g_new0(struct flow_fetcher, 1);
+
+	f->config = *config;
+	f->callbacks = *callbacks;
+	libbpf_set_print(print_libbpf);
+	plan(f);
+	if (!fetcher_instance(f, 0, error) || !map_tables(f, error) || !open_ring(f, error)) {
+		flow_fetcher_close(f);
+		return NULL;
+	}
+	fetcher_attach_init(f);
+	return f;
+}
+
+void flow_fetcher_close(struct flow_fetcher *f)
+{
+	if (!f)
+		return;
+	fetcher_attach_clear(f);
+	ring_buffer__free(f->ring);
+	unmap(f->slots4, f->n_slots4 * sizeof(*f->slots4));
+	unmap(f->slots6, f->n_slots6 * sizeof(*f->slots6));
+	unmap(f->cold4, f->n_slots4 * sizeof(*f->cold4));
+	unmap(f->counters, FLOW_MAX_CPUS * sizeof(*f->counters));
+	for (int i = FLOW_MAX_NETNS - 1; i >= 0; i--)
+		flows_bpf__destroy(f->flows[i]);
+	g_free(f->shadow4);
+	g_free(f->shadow6);
+	g_free(f->partitions);
+	g_free(f);
+}
+
+bool flow_fetcher_set_interface(struct flow_fetcher *f, uint8_t netns, uint32_t ifindex,
+				uint32_t flags)
+{
+	struct flows_bpf *flows = fetcher_instance(f, netns, NULL);
+
+	if (!flows)
+		return false;
+	flows->bss->iface_flags[ifindex & 0xffff] = flags;
+	return true;
+}
+
+void flow_fetcher_set_ppp_metered(struct flow_fetcher *f, uint8_t netns, bool metered)
+{
+	struct flows_bpf *flows = fetcher_instance(f, netns, NULL);
+
+	if (flows)
+		flows->bss->ppp_metered = metered;
+}
+
+void flow_fetcher_counters(const struct flow_fetcher *f, struct flow_counters *sum)
+{
+	uint64_t *total = (uint64_t *)sum;
+
+	memset(sum, 0, sizeof(*sum));
+	for (uint32_t cpu = 0; cpu < FLOW_MAX_CPUS; cpu++) {
+		const uint64_t *one = (const uint64_t *)&f->counters[cpu];
+
+		for (size_t i = 0; i < sizeof(*sum) / sizeof(*one); i++)
+			total[i] += __atomic_load_n(&one[i], __ATOMIC_RELAXED);
+	}
+}
+
+static void program_usage(const struct bpf_program *program, uint64_t *count, uint64_t *time_ns)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+		return;
+	*count += info.run_cnt;
+	*time_ns += info.run_time_ns;
+}
+
+void flow_fetcher_usage(const struct flow_fetcher *f, struct flow_fetcher_usage *usage)
+{
+	memset(usage, 0, sizeof(*usage));
+	usage->slots = (uint64_t)f->n_slots4 + f->n_slots6;
+	usage->kernel_bytes = f->kernel_bytes;
+	usage->n_cpus = f->n_cpus;
+	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
+		usage->slots_used += f->partitions[cpu].slots_used;
+	for (int i = 0; i < FLOW_MAX_NETNS; i++) {
+		if (!f->flows[i])
+			continue;
+		program_usage(f->flows[i]->progs.ingress_flow_parse, &usage->run_count[0],
+			      &usage->run_time_ns[0]);
+		program_usage(f->flows[i]->progs.egress_flow_parse, &usage->run_count[1],
+			      &usage->run_time_ns[1]);
+	}
+}

@@ -24,6 +24,8 @@ struct flow_fetcher_config {
 	bool drops;
 	bool dns;
 	bool rtt;
+	uint32_t instance; /* tells our clsact filters from those of another daemon; the same after
+			      a restart */
 	bool force_clsact; /* for tests: not even try tcx */
 	const uint16_t *dns_ports;
 	uint32_t n_dns_ports;
@@ -60,9 +62,20 @@ void flow_fetcher_detach(struct flow_fetcher *fetcher, uint8_t netns, int netns_
 const char *flow_fetcher_attached(const struct flow_fetcher *fetcher, uint8_t netns,
 				  uint32_t ifindex, enum flow_direction direction);
 
-/* count: once: packets that came in by this interface were counted there (or below it) already. */
-void flow_fetcher_set_covered(struct flow_fetcher *fetcher, uint8_t netns, uint32_t ifindex,
-			      bool covered);
+/* What the programs must know of an interface. */
+enum flow_fetcher_interface_flags {
+	FLOW_FETCHER_COVERED =
+		1, /* count: once: what comes in here was counted here or below it already */
+	FLOW_FETCHER_NO_ETHERNET =
+		2, /* packets begin with the network header (tun, ppp, wireguard) */
+};
+/* Keyed by the index's low 16 bits in the kernel; false if another live interface of the namespace
+ * has them. */
+bool flow_fetcher_set_interface(struct flow_fetcher *fetcher, uint8_t netns, uint32_t ifindex,
+				uint32_t flags);
+/* PPP devices of the namespace are metered: what this host itself frames in PPPoE is counted there.
+ */
+void flow_fetcher_set_ppp_metered(struct flow_fetcher *fetcher, uint8_t netns, bool metered);
 
 /* Reads the ring, then the table, then the ring: every change since the last call goes to
  * callbacks.flow. Returns the number of deltas. Nothing is deleted: counters grow, the shadow

@@ -1,5 +1,430 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The flow table: one look-up-or-insert. A flow lies in one of the four slots of its group, in the
+ * partition of the CPU that sees it, so that no packet needs an atomic; the slot that rested
+ * longest gives way through the ring. Above: parse.bpf.h; user space's side of the protocol:
+ * fetcher_drain.c.
+ */
 #ifndef BPFLOWD_ACCOUNT_BPF_H
 #define BPFLOWD_ACCOUNT_BPF_H
+
+#include "kernel/parse.bpf.h"
+
+#define FAR_HINTS 256 /* per CPU */
+#define FAR_TRIES 8   /* packets of a flow that wait for the egress hook to tell the far interface \
+		       */
+#define ONE_PACKET_HANDICAP (4u << 20) /* ticks (4 s): flows of one packet give way first */
+
+#define SLOT_UNUSED  0xffffffffu /* ranks of a slot that may give way; else its age in ticks */
+#define SLOT_RETIRED 0xfffffffeu
+
+/* Set before load. */
+extern const volatile u32 groups4; /* groups of one partition */
+extern const volatile u32 groups6;
+extern const volatile u32 n_partitions; /* CPUs */
+extern const volatile u32 ring_high;	/* octets in the ring at which user space is woken */
+extern const volatile u64 hash_seed[4];
+extern const volatile u8 precise;
+
+/* Sizes are set at load. The tables are mapped by user space, which only ever writes `retire`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct flow_group4);
+} aggregated_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct flow_group6);
+} aggregated_v6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct flow_cold_group);
+} flow_details SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} direct_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FLOW_MAX_CPUS);
+	__type(key, u32);
+	__type(value, struct flow_counters);
+} counters SEC(".maps");
+
+/* New flows that came in and whose way out is not known yet, by the skb's hash. */
+struct far_hint {
+	u32 hash;
+	u32 index;
+	u32 gen;
+	u32 is_ipv6;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FAR_HINTS);
+	__type(key, u32);
+	__type(value, struct far_hint);
+} far_hints SEC(".maps");
+
+/* What one skb adds to its flow. */
+struct sample {
+	u32 packets;
+	u32 bytes;
+	u32 now;
+	u16 min_len;
+	u16 max_len;
+	u16 flags;
+	u8 ttl;
+	u8 ethernet;
+	u32 cpu;
+};
+
+/*
+ * Room for the packets that take the long way: the stack has 512 octets for a whole chain of calls.
+ * One per CPU is enough, since the hooks run with bottom halves off and never inside each other.
+ */
+struct scratch {
+	struct packet packet;
+	struct sample sample;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FLOW_MAX_CPUS);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+static __always_inline u32 now_ticks(void)
+{
+	return (precise ? bpf_ktime_get_ns() : bpf_ktime_get_coarse_ns()) >> FLOW_TICK_SHIFT;
+}
+
+/*
+ * Odd while the slot changes hands. On x86 stores stay in order and the locked add is a full
+ * barrier; other machines need the fetching form, which kernels before 5.12 refuse at load.
+ */
+static __always_inline void gen_step(u32 *gen)
+{
+#if defined(__TARGET_ARCH_x86)
+	__sync_fetch_and_add(gen, 1);
+#else
+	volatile u32 before = __sync_fetch_and_add(gen, 1);
+
+	(void)before;
+#endif
+}
+
+static __always_inline u64 mix(u64 h, u64 word, u64 odd)
+{
+	h = (h ^ word) * odd;
+	return h ^ h >> 32;
+}
+
+static __always_inline u64 hash4(u64 w0, u64 w1, u64 w2)
+{
+	u64 h = mix(hash_seed[0], w0, hash_seed[1] | 1);
+
+	/* the ECN bits are no key */
+	return mix(h, w1 ^ (w2 & ~0x300ull) << 24, hash_seed[2] | 1);
+}
+
+static __always_inline u64 hash6(const struct flow_key6 *k)
+{
+	const u64 *w = (const u64 *)k;
+	u64 h = mix(hash_seed[0], w[0], hash_seed[1] | 1);
+
+	h = mix(h, w[1], hash_seed[2] | 1);
+	h = mix(h, w[2], hash_seed[3] | 1);
+	h = mix(h, w[3], hash_seed[1] | 1);
+	return mix(h, w[4] ^ (w[5] & ~0x300ull) << 24, hash_seed[2] | 1);
+}
+
+/* Ends a change of hands. 0 says "never used", so a generation that wraps goes on at 2. */
+static __always_inline void gen_settle(u32 *gen)
+{
+	gen_step(gen);
+	if (unlikely(!*gen)) {
+		gen_step(gen);
+		gen_step(gen);
+	}
+}
+
+/* Group of a hash in the partition of a CPU: the upper half, spread over any number of groups. */
+static __always_inline u32 group_of(u64 hash, u32 groups, u32 cpu)
+{
+	return cpu * groups + (u32)(((hash >> 32) * groups) >> 32);
+}
+
+static __always_inline bool hit(const struct flow_hot *h)
+{
+	return h->retire != h->gen;
+}
+
+static __always_inline void touch(struct flow_hot *h, const struct sample *s)
+{
+	h->packets += s->packets;
+	h->bytes += s->bytes;
+	h->last = s->now;
+	if (s->flags & ~h->tcp_flags)
+		h->tcp_flags |= s->flags;
+	if (s->min_len < h->min_len)
+		h->min_len = s->min_len;
+	if (s->max_len > h->max_len)
+		h->max_len = s->max_len;
+	if (s->ttl < h->min_ttl)
+		h->min_ttl = s->ttl;
+	if (s->ttl > h->max_ttl)
+		h->max_ttl = s->ttl;
+}
+
+static __always_inline void begin(struct flow_hot *h, const struct sample *s)
+{
+	h->packets = s->packets;
+	h->bytes = s->bytes;
+	h->first = s->now;
+	h->last = s->now;
+	h->tcp_flags = s->flags;
+	h->min_len = s->min_len;
+	h->max_len = s->max_len;
+	h->min_ttl = s->ttl;
+	h->max_ttl = s->ttl;
+}
+
+/* How willingly a slot gives way: the highest does. */
+static __always_inline u32 rank(const struct flow_hot *h, u32 now)
+{
+	u32 age;
+
+	if (!h->gen)
+		return SLOT_UNUSED;
+	if (h->retire == h->gen)
+		return SLOT_RETIRED;
+	age = now - h->last;
+	if (age >= SLOT_RETIRED - ONE_PACKET_HANDICAP)
+		return 0; /* another CPU's clock tick */
+	return h->packets == 1 ? age + ONE_PACKET_HANDICAP : age;
+}
+
+static __always_inline u64 ring_wakeup(void)
+{
+	return bpf_ringbuf_query(&direct_flows, BPF_RB_AVAIL_DATA) > ring_high ? BPF_RB_FORCE_WAKEUP
+									       : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void count_ring_loss(struct flow_counters *c, const struct sample *s)
+{
+	c->lost_ring_packets += s->packets;
+	c->lost_ring_bytes += s->bytes;
+}
+
+/* Leaves word for the egress hook, which meets this packet next on the same CPU. */
+static __noinline int leave_far_hint(struct __sk_buff *skb, u32 cpu, u32 index, u32 gen,
+				     u32 is_ipv6)
+{
+	u32 hash = bpf_get_hash_recalc(skb), k = cpu * FAR_HINTS + (hash & (FAR_HINTS - 1));
+	struct far_hint *hint = bpf_map_lookup_elem(&far_hints, &k);
+
+	if (!hint)
+		return 0;
+	hint->hash = hash;
+	hint->index = index;
+	hint->gen = gen;
+	hint->is_ipv6 = is_ipv6;
+	return 0;
+}
+
+static __always_inline void fill_cold(struct __sk_buff *skb, struct flow_cold *cold,
+				      const struct packet *p, const struct sample *s, u32 iface)
+{
+	__builtin_memset(cold, 0, sizeof(*cold));
+	if (s->ethernet) {
+		bpf_skb_load_bytes(skb, 0, cold->dst_mac, 6);
+		bpf_skb_load_bytes(skb, 6, cold->src_mac, 6);
+	}
+	__builtin_memcpy(cold->mpls, p->mpls, sizeof(cold->mpls));
+	if (FLOW_IFACE_DIRECTION(iface) == FLOW_EGRESS)
+		cold->far_ifindex = skb->ingress_ifindex;
+}
+
+/* Gives the packet's flow a slot of its own. way: where the search began. */
+static __noinline int insert4(struct __sk_buff *skb, struct packet *p, struct sample *s, u32 group,
+			      u32 way)
+{
+	struct flow_group4 *g = bpf_map_lookup_elem(&aggregated_flows, &group);
+	struct flow_cold_group *details = bpf_map_lookup_elem(&flow_details, &group);
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &s->cpu);
+	u32 best = 0, chosen = way & 3, at, r;
+	struct flow_slot4 *slot;
+
+	if (!g || !details || !c)
+		return 0;
+#pragma unroll
+	for (u32 i = 0; i < FLOW_WAYS; i++) {
+		struct flow_slot4 *v;
+
+		at = (way + i) & 3;
+		v = &g->way[at];
+		r = rank(&v->hot, s->now);
+		/* a retired slot of this very flow goes first: it must not be found again */
+		if (r == SLOT_RETIRED && v->key.src_addr == p->key4.src_addr &&
+		    v->key.dst_addr == p->key4.dst_addr &&
+		    *(u32 *)&v->key.src_port == *(u32 *)&p->key4.src_port)
+			r = SLOT_UNUSED;
+		if (r > best) {
+			best = r;
+			chosen = at;
+		}
+	}
+	slot = &g->way[chosen & 3];
+	if (slot->hot.gen) {
+		struct flow_event_slot4 *e = bpf_ringbuf_reserve(&direct_flows, sizeof(*e), 0);
+
+		if (!e) {
+			count_ring_loss(c, s);
+			return 0;
+		}
+		e->event.type = FLOW_EVENT_SLOT4;
+		e->event.index = group * FLOW_WAYS + (chosen & 3);
+		e->slot = *slot;
+		e->cold = details->way[chosen & 3];
+		c->evicted_flows++;
+		gen_step(&slot->hot.gen);
+		bpf_ringbuf_submit(e, ring_wakeup());
+	} else {
+		gen_step(&slot->hot.gen);
+	}
+	slot->key = p->key4;
+	begin(&slot->hot, s);
+	fill_cold(skb, &details->way[chosen & 3], p, s, p->key4.iface);
+	gen_settle(&slot->hot.gen);
+	c->created_flows++;
+	if (FLOW_IFACE_DIRECTION(p->key4.iface) == FLOW_INGRESS)
+		leave_far_hint(skb, s->cpu, group * FLOW_WAYS + (chosen & 3), slot->hot.gen, 0);
+	return 0;
+}
+
+/* The same for IPv6 and non-IP. */
+static __noinline int insert6(struct __sk_buff *skb, struct packet *p, struct sample *s, u32 group,
+			      u32 way)
+{
+	struct flow_group6 *g = bpf_map_lookup_elem(&aggregated_v6, &group);
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &s->cpu);
+	u32 best = 0, chosen = way & 3, at, r;
+	struct flow_slot6 *slot;
+
+	if (!g || !c)
+		return 0;
+#pragma unroll
+	for (u32 i = 0; i < FLOW_WAYS; i++) {
+		struct flow_slot6 *v;
+
+		at = (way + i) & 3;
+		v = &g->way[at];
+		r = rank(&v->hot, s->now);
+		if (r == SLOT_RETIRED &&
+		    *(u64 *)(v->key.src_addr + 8) == *(u64 *)(p->key6.src_addr + 8) &&
+		    *(u64 *)(v->key.dst_addr + 8) == *(u64 *)(p->key6.dst_addr + 8) &&
+		    *(u32 *)&v->key.src_port == *(u32 *)&p->key6.src_port)
+			r = SLOT_UNUSED;
+		if (r > best) {
+			best = r;
+			chosen = at;
+		}
+	}
+	slot = &g->way[chosen & 3];
+	if (slot->hot.gen) {
+		struct flow_event_slot6 *e = bpf_ringbuf_reserve(&direct_flows, sizeof(*e), 0);
+
+		if (!e) {
+			count_ring_loss(c, s);
+			return 0;
+		}
+		e->event.type = FLOW_EVENT_SLOT6;
+		e->event.index = group * FLOW_WAYS + (chosen & 3);
+		e->slot = *slot;
+		c->evicted_flows++;
+		gen_step(&slot->hot.gen);
+		bpf_ringbuf_submit(e, ring_wakeup());
+	} else {
+		gen_step(&slot->hot.gen);
+	}
+	slot->key = p->key6;
+	begin(&slot->hot, s);
+	fill_cold(skb, &slot->cold, p, s, p->key6.iface);
+	gen_settle(&slot->hot.gen);
+	c->created_flows++;
+	if (FLOW_IFACE_DIRECTION(p->key6.iface) == FLOW_INGRESS)
+		leave_far_hint(skb, s->cpu, group * FLOW_WAYS + (chosen & 3), slot->hot.gen, 1);
+	return 0;
+}
+
+static __always_inline bool wants_far_hint(const struct flow_hot *h, u32 iface)
+{
+	return h->packets < FAR_TRIES && !(h->tcp_flags & FLOW_FAR_KNOWN) &&
+	       FLOW_IFACE_DIRECTION(iface) == FLOW_INGRESS;
+}
+
+/* Adds to the flow's slot; the hot path. Null: the flow has none in its group. */
+static __always_inline struct flow_slot4 *find4(u64 w0, u64 w1, u64 w2, u32 group, u32 way, u32 *at)
+{
+	struct flow_group4 *g = bpf_map_lookup_elem(&aggregated_flows, &group);
+
+	if (!g)
+		return NULL;
+#pragma unroll
+	for (u32 i = 0; i < FLOW_WAYS; i++) {
+		u32 n = (way + i) & 3;
+		struct flow_slot4 *v = &g->way[n];
+		const u64 *w = (const u64 *)&v->key;
+
+		if (w[0] == w0 && w[1] == w1 && !((w[2] ^ w2) & ~0x300ull) &&
+		    likely(hit(&v->hot))) {
+			*at = group * FLOW_WAYS + n;
+			return v;
+		}
+		if (!v->hot.gen)
+			return NULL;
+	}
+	return NULL;
+}
+
+static __always_inline struct flow_slot6 *find6(const struct flow_key6 *k, u32 group, u32 way,
+						u32 *at)
+{
+	struct flow_group6 *g = bpf_map_lookup_elem(&aggregated_v6, &group);
+	const u64 *kw = (const u64 *)k;
+
+	if (!g)
+		return NULL;
+#pragma unroll
+	for (u32 i = 0; i < FLOW_WAYS; i++) {
+		u32 n = (way + i) & 3;
+		struct flow_slot6 *v = &g->way[n];
+		const u64 *w = (const u64 *)&v->key;
+
+		if (w[4] == kw[4] && w[1] == kw[1] && w[3] == kw[3] && w[0] == kw[0] &&
+		    w[2] == kw[2] && !((w[5] ^ kw[5]) & ~0x300ull) && likely(hit(&v->hot))) {
+			*at = group * FLOW_WAYS + n;
+			return v;
+		}
+		if (!v->hot.gen)
+			return NULL;
+	}
+	return NULL;
+}
 
 #endif

@@ -1,7 +1,276 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-#include <linux/bpf.h>
-#include <bpf/bpf_helpers.h>
+/*
+ * The metering hooks: every packet of a metered interface passes ingress_flow_parse or
+ * egress_flow_parse (tcx, or tc clsact) and is counted in the flow table. They never touch the
+ * packet. One copy of this object is loaded per namespace; all copies share the maps of the first.
+ * Next: fetcher.c.
+ */
+#include "kernel/core.bpf.h"
 
-#include "kernel/flow.h"
+const volatile u8 netns = 0;
+const volatile u8 precise = 0;
+const volatile u8 count_once = 1;
+const volatile u32 sampling = 1;
+const volatile u32 groups4 = 1;
+const volatile u32 groups6 = 1;
+const volatile u32 n_partitions = 1;
+const volatile u32 ring_high = 1 << 19;
+const volatile u64 hash_seed[4] = {1, 2, 3, 4};
+const volatile u8 rtt_enabled = 0;
+const volatile u8 dns_enabled = 0;
+
+/* By the low 16 bits of the interface index; user space writes. */
+#define IFACE_COVERED	  1 /* what comes in here was counted here or below */
+#define IFACE_NO_ETHERNET 2
+u8 iface_flags[1 << 16];
+u32 ppp_metered; /* PPP devices of this namespace are metered */
+
+#include "kernel/account.bpf.h"
+#include "kernel/dns.bpf.h"
+#include "kernel/far.bpf.h"
+#include "kernel/rtt.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";
+
+static __always_inline u8 flags_of(u32 ifindex)
+{
+	return iface_flags[ifindex & 0xffff];
+}
+
+/* Wire packets and octets of a GSO or GRO skb: its segments, and the headers that they repeat. */
+static __always_inline void segment(struct __sk_buff *skb, const struct packet *p, struct sample *s)
+{
+	u32 size = skb->gso_size, n = skb->gso_segs, payload, last;
+
+	s->packets = 1;
+	s->bytes = p->len;
+	s->min_len = s->max_len = p->len < 0xffff ? p->len : 0xffff;
+	if (!size || p->len <= p->headers || !p->headers)
+		return;
+	payload = p->len - p->headers;
+	if (size == 0xffff) /* SCTP: by fragments of any size */
+		size = n > 1 ? payload / n : payload;
+	else if (!n || (u64)n * size < payload ||
+		 (u64)(n - 1) * size >= payload) /* absent or untrue */
+		n = (payload + size - 1) / size;
+	if (n < 2)
+		return;
+	s->packets = n;
+	s->bytes = payload + n * p->headers;
+	last = payload - (n - 1) * size;
+	s->max_len = p->headers + size;
+	s->min_len = p->headers + (last < size ? last : size);
+}
+
+static __always_inline void observe(struct flow_counters *c, u32 direction, const struct sample *s)
+{
+	c->observed_packets[direction] += s->packets;
+	c->observed_bytes[direction] += s->bytes;
+}
+
+static __always_inline int count4(struct __sk_buff *skb, struct packet *p, struct sample *s)
+{
+	u64 h = hash4(p->w[0], p->w[1], p->w[2]);
+	u32 group = group_of(h, groups4, s->cpu), way = (u32)h & 3, at;
+	struct flow_slot4 *slot = find4(p->w[0], p->w[1], p->w[2], group, way, &at);
+
+	if (!slot)
+		return insert4(skb, p, s, group, way);
+	touch(&slot->hot, s);
+	if (unlikely(wants_far_hint(&slot->hot, p->key4.iface)))
+		leave_far_hint(skb, s->cpu, at, slot->hot.gen, 0);
+	return 0;
+}
+
+static __always_inline int count6(struct __sk_buff *skb, struct packet *p, struct sample *s)
+{
+	u64 h = hash6(&p->key6);
+	u32 group = group_of(h, groups6, s->cpu), way = (u32)h & 3, at;
+	struct flow_slot6 *slot = find6(&p->key6, group, way, &at);
+
+	if (!slot)
+		return insert6(skb, p, s, group, way);
+	touch(&slot->hot, s);
+	if (unlikely(wants_far_hint(&slot->hot, p->key6.iface)))
+		leave_far_hint(skb, s->cpu, at, slot->hot.gen, 1);
+	return 0;
+}
+
+/* Any packet that is not plain; also the ones that a tracker wants to see. */
+static __noinline int meter_any(struct __sk_buff *skb, u32 iface, u32 ethernet, u32 cpu)
+{
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
+	struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
+	struct packet *p;
+	struct sample *s;
+	int family;
+
+	if (!c || !room)
+		return 0;
+	p = &room->packet;
+	s = &room->sample;
+	__builtin_memset(p, 0, sizeof(*p));
+	family = parse_any(skb, p, iface, ethernet, ppp_metered);
+	if (family == PARSE_SKIP)
+		return 0;
+	segment(skb, p, s);
+	s->now = now_ticks();
+	s->flags = p->flags;
+	s->ttl = p->ttl;
+	s->ethernet = ethernet;
+	s->cpu = cpu;
+	observe(c, FLOW_IFACE_DIRECTION(iface), s);
+	c->malformed_packets += p->malformed;
+	if (cpu >= n_partitions) {
+		c->lost_table_packets += s->packets;
+		c->lost_table_bytes += s->bytes;
+		return 0;
+	}
+	if (family == PARSE_IPV4)
+		return count4(skb, p, s);
+	return count6(skb, p, s);
+}
+
+static __always_inline void plain_sample(struct sample *s, const struct packet *p, u32 cpu)
+{
+	s->packets = 1;
+	s->bytes = p->len;
+	s->min_len = p->len;
+	s->max_len = p->len;
+	s->flags = p->flags;
+	s->ttl = p->ttl;
+	s->ethernet = 1;
+	s->cpu = cpu;
+	s->now = now_ticks();
+}
+
+/* Whether a tracker wants more than the counters of this packet. */
+static __always_inline bool is_tracked(u32 ports, u8 protocol, u16 flags)
+{
+	if (rtt_enabled && protocol == IPPROTO_TCP && (flags & 0x02))
+		return true;
+	return dns_enabled && is_dns(ports);
+}
+
+static __always_inline int meter_plain4(struct __sk_buff *skb, struct packet *p, u32 iface, u32 cpu,
+					struct flow_counters *c)
+{
+	struct flow_slot4 *slot;
+	u32 group, way, at;
+	struct sample s;
+	u64 h;
+
+	if (is_tracked((u32)p->w[1], (u8)p->w[2], p->flags))
+		return meter_any(skb, iface, 1, cpu);
+	plain_sample(&s, p, cpu);
+	observe(c, FLOW_IFACE_DIRECTION(iface), &s);
+	h = hash4(p->w[0], p->w[1], p->w[2]);
+	group = group_of(h, groups4, cpu);
+	way = (u32)h & 3;
+	slot = find4(p->w[0], p->w[1], p->w[2], group, way, &at);
+	if (unlikely(!slot)) {
+		struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
+
+		if (!room)
+			return 0;
+		__builtin_memset(room->packet.mpls, 0, sizeof(room->packet.mpls));
+		room->packet.w[0] = p->w[0];
+		room->packet.w[1] = p->w[1];
+		room->packet.w[2] = p->w[2];
+		room->sample = s;
+		return insert4(skb, &room->packet, &room->sample, group, way);
+	}
+	touch(&slot->hot, &s);
+	if (unlikely(wants_far_hint(&slot->hot, iface)))
+		leave_far_hint(skb, cpu, at, slot->hot.gen, 0);
+	return 0;
+}
+
+static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p, u32 iface, u32 cpu,
+					struct flow_counters *c)
+{
+	struct flow_slot6 *slot;
+	u32 group, way, at;
+	struct sample s;
+	u64 h;
+
+	if (is_tracked(*(u32 *)&p->key6.src_port, p->key6.protocol, p->flags))
+		return meter_any(skb, iface, 1, cpu);
+	plain_sample(&s, p, cpu);
+	observe(c, FLOW_IFACE_DIRECTION(iface), &s);
+	h = hash6(&p->key6);
+	group = group_of(h, groups6, cpu);
+	way = (u32)h & 3;
+	slot = find6(&p->key6, group, way, &at);
+	if (unlikely(!slot)) {
+		struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
+
+		if (!room)
+			return 0;
+		__builtin_memset(room->packet.mpls, 0, sizeof(room->packet.mpls));
+		room->packet.key6 = p->key6;
+		room->sample = s;
+		return insert6(skb, &room->packet, &room->sample, group, way);
+	}
+	touch(&slot->hot, &s);
+	if (unlikely(wants_far_hint(&slot->hot, iface)))
+		leave_far_hint(skb, cpu, at, slot->hot.gen, 1);
+	return 0;
+}
+
+static __always_inline int meter(struct __sk_buff *skb, u32 direction)
+{
+	const u8 *data = (const u8 *)(long)skb->data, *end = (const u8 *)(long)skb->data_end;
+	u32 cpu = bpf_get_smp_processor_id(), ifindex = skb->ifindex;
+	u32 iface = FLOW_IFACE(netns, direction, ifindex), vlan = 0;
+	struct flow_counters *c;
+	struct packet p;
+
+	if (direction == FLOW_EGRESS) {
+		u32 from = skb->ingress_ifindex;
+
+		if (from) {
+			tell_far(skb, cpu, !(flags_of(ifindex) & IFACE_NO_ETHERNET));
+			if (count_once && (flags_of(from) & IFACE_COVERED))
+				return TC_ACT_UNSPEC;
+		}
+	}
+	c = bpf_map_lookup_elem(&counters, &cpu);
+	if (!c)
+		return TC_ACT_UNSPEC;
+	if (sampling > 1 && bpf_get_prandom_u32() % sampling) {
+		c->unsampled_packets++;
+		return TC_ACT_UNSPEC;
+	}
+	if (unlikely(cpu >= n_partitions) || skb->gso_size ||
+	    (flags_of(ifindex) & IFACE_NO_ETHERNET) || data + ETH_HLEN > end)
+		goto any;
+	if (skb->vlan_present)
+		vlan = skb->vlan_tci & 0xfff;
+	if (load_half(data + 12) == bpf_htons(ETH_P_IP)) {
+		if (parse_plain4(data, end, &p, iface, vlan, skb->len - ETH_HLEN)) {
+			meter_plain4(skb, &p, iface, cpu, c);
+			return TC_ACT_UNSPEC;
+		}
+	} else if (load_half(data + 12) == bpf_htons(ETH_P_IPV6)) {
+		if (parse_plain6(data, end, &p, iface, vlan, skb->len - ETH_HLEN)) {
+			meter_plain6(skb, &p, iface, cpu, c);
+			return TC_ACT_UNSPEC;
+		}
+	}
+any:
+	meter_any(skb, iface, !(flags_of(ifindex) & IFACE_NO_ETHERNET), cpu);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int ingress_flow_parse(struct __sk_buff *skb)
+{
+	return meter(skb, FLOW_INGRESS);
+}
+
+SEC("tc")
+int egress_flow_parse(struct __sk_buff *skb)
+{
+	return meter(skb, FLOW_EGRESS);
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading the flow table while the kernel writes it (kernel/flow.h has the protocol): counters only
+ * grow during a tenancy, a shadow per slot remembers what was taken, the difference goes up. A slot
+ * that changed hands is left alone until the ring record that closes its last tenancy has been
+ * read, so that order holds and nothing is taken twice.
+ */
+#include "config.h"
+
+#include "fetcher_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cache.h"
+#include "clock.h"
+
+/* Slot of either family while it is being read. */
+struct view {
+	const struct flow_hot *hot;
+	const struct flow_cold *cold;
+	struct shadow *shadow;
+	uint32_t slot;
+};
+
+static void id_from_key4(struct flow_id *id, const struct flow_key4 *key)
+{
+	memset(id, 0, sizeof(*id));
+	memcpy(id->src_addr, &key->src_addr, 4);
+	memcpy(id->dst_addr, &key->dst_addr, 4);
+	id->src_port = GUINT16_FROM_BE(key->src_port);
+	id->dst_port = GUINT16_FROM_BE(key->dst_port);
+	id->ifindex = FLOW_IFACE_IFINDEX(key->iface);
+	id->eth_proto = 0x0800;
+	id->vlan = key->vlan;
+	id->inner_vlan = key->inner_vlan;
+	id->protocol = key->protocol;
+	id->tos = key->tos;
+	id->direction = FLOW_IFACE_DIRECTION(key->iface);
+	id->netns = FLOW_IFACE_NETNS(key->iface);
+}
+
+static void id_from_key6(struct flow_id *id, const struct flow_key6 *key)
+{
+	memset(id, 0, sizeof(*id));
+	memcpy(id->src_addr, key->src_addr, 16);
+	memcpy(id->dst_addr, key->dst_addr, 16);
+	id->src_port = GUINT16_FROM_BE(key->src_port);
+	id->dst_port = GUINT16_FROM_BE(key->dst_port);
+	id->ifindex = FLOW_IFACE_IFINDEX(key->iface);
+	id->eth_proto = key->eth_proto;
+	id->vlan = key->vlan;
+	id->inner_vlan = key->inner_vlan;
+	id->protocol = key->protocol;
+	id->tos = key->tos;
+	id->direction = FLOW_IFACE_DIRECTION(key->iface);
+	id->netns = FLOW_IFACE_NETNS(key->iface);
+}
+
+static void take_cold(struct flow_metrics *m, const struct flow_cold *cold)
+{
+	memcpy(m->src_mac, cold->src_mac, sizeof(m->src_mac));
+	memcpy(m->dst_mac, cold->dst_mac, sizeof(m->dst_mac));
+	memcpy(m->mpls, cold->mpls, sizeof(m->mpls));
+	m->far_ifindex = cold->far_ifindex;
+	m->far_vlan = cold->far_vlan;
+}
+
+/* What the slot holds beyond its shadow. */
+static void make_delta(const struct flow_fetcher *f, const struct view *v, struct flow_metrics *m)
+{
+	const struct flow_hot *h = v->hot;
+	struct shadow *s = v->shadow;
+	uint32_t first = s->packets ? s->last : h->first;
+
+	memset(m, 0, sizeof(*m));
+	m->packets = h->packets - s->packets;
+	m->bytes = h->bytes - s->bytes;
+	m->start_ns = clock_from_tick(f->now_mono_ns, first);
+	m->end_ns = clock_from_tick(f->now_mono_ns, h->last);
+	m->tcp_flags = h->tcp_flags & FLOW_TCP_FLAGS;
+	m->fragment = !!(h->tcp_flags & FLOW_FRAGMENT);
+	m->min_len = h->min_len;
+	m->max_len = h->max_len;
+	m->min_ttl = h->min_ttl;
+	m->max_ttl = h->max_ttl;
+	if (!s->cold_done)
+		take_cold(m, v->cold);
+}
+
+static void hand_up(struct flow_fetcher *f, const struct view *v, const struct flow_id *id)
+{
+	const struct flow_hot *h = v->hot;
+	struct shadow *s = v->shadow;
+	struct flow_metrics delta;
+
+	make_delta(f, v, &delta);
+	s->hint = f->callbacks.flow(f->callbacks.user, id, &delta, v->slot, s->hint);
+	s->packets = h->packets;
+	s->bytes = h->bytes;
+	s->last = h->last;
+	f->n_deltas++;
+}
+
+static void reset_shadow(struct shadow *s, uint32_t gen)
+{
+	*s = (struct shadow){.gen = gen, .hint = CACHE_NO_HINT};
+}
+
+/* A slot that gave way: the rest of its tenancy, then the shadow waits for the next one. */
+static void close_tenancy(struct flow_fetcher *f, const struct view *v, const struct flow_id *id)
+{
+	struct shadow *s = v->shadow;
+	uint32_t next = v->hot->gen + 2;
+
+	if (s->gen != v->hot->gen)
+		reset_shadow(s, v->hot->gen);
+	if (v->hot->packets != s->packets || v->hot->bytes != s->bytes)
+		hand_up(f, v, id);
+	reset_shadow(s, next ? next : 2);
+}
+
+static void ring_slot4(struct flow_fetcher *f, const struct flow_event_slot4 *e)
+{
+	struct view v = {&e->slot.hot, &e->cold, &f->shadow4[e->event.index], e->event.index};
+	struct flow_id id;
+
+	id_from_key4(&id, &e->slot.key);
+	close_tenancy(f, &v, &id);
+}
+
+static void ring_slot6(struct flow_fetcher *f, const struct flow_event_slot6 *e)
+{
+	struct view v = {&e->slot.hot, &e->slot.cold, &f->shadow6[e->event.index],
+			 e->event.index | SLOT_IPV6};
+	struct flow_id id;
+
+	id_from_key6(&id, &e->slot.key);
+	close_tenancy(f, &v, &id);
+}
+
+/* One record of the ring. -EAGAIN ends this read: a producer faster than we are must not keep us
+ * for ever. */
+int fetcher_ring_record(void *user, void *data, size_t size)
+{
+	struct flow_fetcher *f = user;
+	const struct flow_event *e = data;
+
+	if (e->type == FLOW_EVENT_SLOT4 && e->index < f->n_slots4)
+		ring_slot4(f, data);
+	else if (e->type == FLOW_EVENT_SLOT6 && e->index < f->n_slots6)
+		ring_slot6(f, data);
+	else if (f->callbacks.event)
+		f->callbacks.event(f->callbacks.user, e, size);
+	return --f->ring_budget ? 0 : -EAGAIN;
+}
+
+size_t flow_fetcher_read_ringbuf(struct flow_fetcher *f, uint64_t now_mono_ns)
+{
+	size_t budget = f->config.ring_bytes / 32;
+
+	f->now_mono_ns = now_mono_ns;
+	f->ring_budget = budget;
+	ring_buffer__consume(f->ring);
+	return budget - f->ring_budget;
+}
+
+int flow_fetcher_ringbuf_fd(const struct flow_fetcher *f)
+{
+	return ring_buffer__epoll_fd(f->ring);
+}
+
+/* Whether the slot can be read: stable, and its earlier tenancy closed. */
+static bool is_readable(struct shadow *s, uint32_t gen)
+{
+	if (gen & 1)
+		return false;
+	if (s->gen == gen)
+		return true;
+	if (s->gen || gen != 2)
+		return false;
+	reset_shadow(s, gen);
+	return true;
+}
+
+static bool is_changed(const struct flow_hot *hot, const struct shadow *s)
+{
+	return __atomic_load_n(&hot->packets, __ATOMIC_RELAXED) != s->packets ||
+	       __atomic_load_n(&hot->bytes, __ATOMIC_RELAXED) != s->bytes;
+}
+
+/* The cold part is complete once the far interface is known, or won't be told any more. */
+static bool is_cold_done(const struct flow_hot *hot)
+{
+	return (hot->tcp_flags & FLOW_FAR_KNOWN) || hot->packets >= 16;
+}
+
+static void scan_slot4(struct flow_fetcher *f, uint32_t i)
+{
+	const struct flow_slot4 *slot = &f->slots4[i];
+	uint32_t gen = __atomic_load_n(&slot->hot.gen, __ATOMIC_ACQUIRE);
+	struct shadow *s = &f->shadow4[i];
+	struct flow_slot4 copy;
+	struct flow_cold cold;
+	struct view v = {&copy.hot, &cold, s, i};
+	struct flow_id id;
+
+	if (!gen)
+		return;
+	f->n_used++;
+	if (!is_readable(s, gen) || !is_changed(&slot->hot, s))
+		return;
+	copy = *slot;
+	if (!s->cold_done)
+		cold = f->cold4[i];
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&slot->hot.gen, __ATOMIC_RELAXED) != gen)
+		return;
+	id_from_key4(&id, &copy.key);
+	hand_up(f, &v, &id);
+	s->cold_done = is_cold_done(&copy.hot);
+}
+
+static void scan_slot6(struct flow_fetcher *f, uint32_t i)
+{
+	const struct flow_slot6 *slot = &f->slots6[i];
+	uint32_t gen = __atomic_load_n(&slot->hot.gen, __ATOMIC_ACQUIRE);
+	struct shadow *s = &f->shadow6[i];
+	struct flow_slot6 copy;
+	struct view v = {&copy.hot, &copy.cold, s, i | SLOT_IPV6};
+	struct flow_id id;
+
+	if (!gen)
+		return;
+	f->n_used++;
+	if (!is_readable(s, gen) || !is_changed(&slot->hot, s))
+		return;
+	copy = *slot;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&slot->hot.gen, __ATOMIC_RELAXED) != gen)
+		return;
+	id_from_key6(&id, &copy.key);
+	hand_up(f, &v, &id);
+	s->cold_done = is_cold_done(&copy.hot);
+}
+
+/* A partition whose CPU has seen nothing since the last scan holds nothing new. */
+static bool is_at_rest(struct flow_fetcher *f, uint32_t cpu)
+{
+	const struct flow_counters *c = &f->counters[cpu];
+	uint64_t seen = __atomic_load_n(&c->observed_packets[0], __ATOMIC_RELAXED) +
+			__atomic_load_n(&c->observed_packets[1], __ATOMIC_RELAXED);
+	struct partition *part = &f->partitions[cpu];
+	bool rest = seen == part->seen && !part->scan_again;
+
+	/* a packet is observed before it is counted: look once more after the last one */
+	part->scan_again = seen != part->seen;
+	part->seen = seen;
+	return rest;
+}
+
+static void scan_partition(struct flow_fetcher *f, uint32_t cpu)
+{
+	uint32_t n4 = f->groups4 * FLOW_WAYS, n6 = f->groups6 * FLOW_WAYS;
+
+	f->n_used = 0;
+	for (uint32_t i = cpu * n4; i < (cpu + 1) * n4; i++)
+		scan_slot4(f, i);
+	for (uint32_t i = cpu * n6; i < (cpu + 1) * n6; i++)
+		scan_slot6(f, i);
+	f->partitions[cpu].slots_used = f->n_used;
+}
+
+size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *f, uint64_t now_mono_ns)
+{
+	f->n_deltas = 0;
+	flow_fetcher_read_ringbuf(f, now_mono_ns);
+	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
+		if (!is_at_rest(f, cpu))
+			scan_partition(f, cpu);
+	flow_fetcher_read_ringbuf(f, now_mono_ns);
+	return f->n_deltas;
+}
+
+void flow_fetcher_retire(struct flow_fetcher *f, uint32_t slot)
+{
+	uint32_t i = slot & ~SLOT_IPV6;
+	struct flow_hot *hot;
+	uint32_t gen;
+
+	if (slot & SLOT_IPV6) {
+		hot = &f->slots6[i].hot;
+		gen = f->shadow6[i].gen;
+	} else {
+		hot = &f->slots4[i].hot;
+		gen = f->shadow4[i].gen;
+	}
+	__atomic_store_n(&hot->retire, gen, __ATOMIC_RELAXED);
+}

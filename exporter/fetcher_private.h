@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by fetcher.c (load, close), fetcher_attach.c (hooks) and fetcher_drain.c (table and ring).
+ */
+#ifndef BPFLOWD_FETCHER_PRIVATE_H
+#define BPFLOWD_FETCHER_PRIVATE_H
+
+#include <bpf/libbpf.h>
+
+#include "fetcher.h"
+#include "kernel/flows.skel.h"
+
+#define SLOT_IPV6 0x80000000u /* in slot references: index in the IPv6 table */
+
+/* What was taken of a slot already. */
+struct shadow {
+	uint32_t gen;
+	uint32_t hint;
+	uint64_t packets;
+	uint64_t bytes;
+	uint32_t last;	/* tick of the last packet taken */
+	bool cold_done; /* the cold part won't change any more */
+	uint8_t pad[3];
+};
+
+_Static_assert(sizeof(struct shadow) == 32, "two shadows in a cache line");
+
+/* One attached hook. */
+struct hook {
+	uint32_t ifindex;
+	uint8_t netns;
+	uint8_t direction;
+	int link_fd; /* tcx; -1: clsact */
+};
+
+/* A CPU's part of the tables, to skip it while it rests. */
+struct partition {
+	uint64_t seen;	     /* packets observed when it was last scanned */
+	uint32_t slots_used; /* in the last scan */
+	bool scan_again;
+};
+
+struct flow_fetcher {
+	struct flow_fetcher_config config;
+	struct flow_fetcher_callbacks callbacks;
+	struct flows_bpf *flows[FLOW_MAX_NETNS]; /* one copy per namespace, [0] owns the maps */
+	struct ring_buffer *ring;
+	uint32_t n_cpus;
+	uint32_t groups4; /* of one partition */
+	uint32_t groups6;
+	uint32_t n_slots4; /* of all partitions */
+	uint32_t n_slots6;
+	struct flow_slot4 *slots4; /* mapped */
+	struct flow_slot6 *slots6;
+	struct flow_cold *cold4;
+	const struct flow_counters *counters;
+	struct shadow *shadow4;
+	struct shadow *shadow6;
+	struct partition *partitions; /* per CPU */
+	uint64_t kernel_bytes;
+	uint64_t now_mono_ns; /* of the drain that is going on */
+	uint32_t n_used;      /* slots in use met in this scan */
+	size_t n_deltas;
+	size_t ring_budget;
+	GArray *hooks; /* struct hook */
+	int own_netns_fd;
+	bool tcx_missing;
+};
+
+/* Loads the copy of a namespace if there is none yet. */
+struct flows_bpf *fetcher_instance(struct flow_fetcher *fetcher, uint8_t netns, GError **error);
+
+void fetcher_attach_init(struct flow_fetcher *fetcher);
+void fetcher_attach_clear(struct flow_fetcher *fetcher);
+
+int fetcher_ring_record(void *fetcher, void *data, size_t size);
+
+#endif
