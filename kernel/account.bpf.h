@@ -11,8 +11,9 @@
 #include "kernel/parse.bpf.h"
 
 #define FAR_HINTS 256 /* per CPU */
-#define FAR_TRIES 8   /* packets of a flow that wait for the egress hook to tell the far interface \
-		       */
+#define FAR_TRIES                                                                      \
+	8 /* packets of a flow that wait for the egress hook to tell the far interface \
+	   */
 #define ONE_PACKET_HANDICAP (4u << 20) /* ticks (4 s): flows of one packet give way first */
 
 #define SLOT_UNUSED  0xffffffffu /* ranks of a slot that may give way; else its age in ticks */

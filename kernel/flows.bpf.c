@@ -7,23 +7,23 @@
  */
 #include "kernel/core.bpf.h"
 
-const volatile u8 netns = 0;
-const volatile u8 precise = 0;
-const volatile u8 count_once = 1;
-const volatile u32 sampling = 1;
-const volatile u32 groups4 = 1;
-const volatile u32 groups6 = 1;
-const volatile u32 n_partitions = 1;
-const volatile u32 ring_high = 1 << 19;
-const volatile u64 hash_seed[4] = {1, 2, 3, 4};
-const volatile u8 rtt_enabled = 0;
-const volatile u8 dns_enabled = 0;
+const volatile __u8 netns = 0;
+const volatile __u8 precise = 0;
+const volatile __u8 count_once = 1;
+const volatile __u32 sampling = 1;
+const volatile __u32 groups4 = 1;
+const volatile __u32 groups6 = 1;
+const volatile __u32 n_partitions = 1;
+const volatile __u32 ring_high = 1 << 19;
+const volatile __u64 hash_seed[4] = {1, 2, 3, 4};
+const volatile __u8 rtt_enabled = 0;
+const volatile __u8 dns_enabled = 0;
 
 /* By the low 16 bits of the interface index; user space writes. */
 #define IFACE_COVERED	  1 /* what comes in here was counted here or below */
 #define IFACE_NO_ETHERNET 2
-u8 iface_flags[1 << 16];
-u32 ppp_metered; /* PPP devices of this namespace are metered */
+__u8 iface_flags[1 << 16];
+__u32 ppp_metered; /* PPP devices of this namespace are metered */
 
 #include "kernel/account.bpf.h"
 #include "kernel/dns.bpf.h"
