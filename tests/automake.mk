@@ -32,3 +32,7 @@ UNIT_TESTS += tests/unit/test_control
 tests_unit_test_control_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_control_SOURCES = tests/unit/test_control.c
 tests_unit_test_control_LDADD = libexporter.a $(unit_ldadd) $(JANSSON_LIBS)
+
+UNIT_TESTS += tests/unit/test_cache
+tests_unit_test_cache_SOURCES = tests/unit/test_cache.c
+tests_unit_test_cache_LDADD = $(unit_ldadd)
