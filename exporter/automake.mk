@@ -19,7 +19,7 @@ libpure_a_SOURCES = \
 	exporter/record.c exporter/record.h \
 	exporter/settings.c exporter/settings.h \
 	exporter/template.c exporter/template.h \
-	exporter/yaml.c exporter/yaml.h
+	exporter/yaml.c exporter/yaml.h exporter/yaml_error.c exporter/yaml_file.c exporter/yaml_file.h
 
 libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)
 libexporter_a_SOURCES = \

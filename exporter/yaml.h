@@ -26,11 +26,12 @@ struct yaml_node {
 		children; /* sequences and mappings: struct yaml_node *, in the order of the file */
 };
 
-/* Reads a regular file. An empty file is an empty mapping. Error text: "FILE:LINE:COLUMN: what is
- * wrong; what would be right". */
+/* Reads a regular file. The root is always a mapping; an empty file is an empty one. Error text:
+ * "FILE:LINE:COLUMN: what is wrong; what would be right". */
 struct yaml_node *yaml_load_file(const char *path, GError **error);
 struct yaml_node *yaml_load_text(const char *name, const char *text, size_t length, GError **error);
-void yaml_free(struct yaml_node *node);
+/* (libyaml exports a yaml_free of its own, which one of ours would replace) */
+void yaml_node_free(struct yaml_node *node);
 
 /* Child of a mapping by key, NULL if there is none. */
 const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *key);
@@ -45,6 +46,9 @@ void yaml_errors_init(struct yaml_errors *errors, const char *file);
 void yaml_errors_clear(struct yaml_errors *errors);
 void yaml_error_at(struct yaml_errors *errors, const struct yaml_node *node, const char *path,
 		   const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* The same at the node's key: for keys that are unknown or out of place. */
+void yaml_error_at_key(struct yaml_errors *errors, const struct yaml_node *node, const char *path,
+		       const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* The candidate nearest to a misspelt word (edit distance of at most a third of its length), or
  * NULL. */

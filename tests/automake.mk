@@ -36,3 +36,6 @@ tests_unit_test_control_LDADD = libexporter.a $(unit_ldadd) $(JANSSON_LIBS)
 UNIT_TESTS += tests/unit/test_cache
 tests_unit_test_cache_SOURCES = tests/unit/test_cache.c
 tests_unit_test_cache_LDADD = $(unit_ldadd)
+UNIT_TESTS += tests/unit/test_yaml
+tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
+tests_unit_test_yaml_LDADD = $(unit_ldadd)
