@@ -12,6 +12,7 @@ libpure_a_SOURCES = \
 	exporter/clock.c exporter/clock.h \
 	exporter/encoder.c exporter/encoder.h \
 	exporter/field.c exporter/field.h exporter/fields.def \
+	exporter/interfaces_match.c \
 	exporter/ipfix.c exporter/ipfix.h \
 	exporter/log.c exporter/log.h \
 	exporter/netflow9.c exporter/netflow9.h \
@@ -19,6 +20,7 @@ libpure_a_SOURCES = \
 	exporter/record.c exporter/record.h \
 	exporter/settings.c exporter/settings.h \
 	exporter/template.c exporter/template.h \
+	exporter/topology.c exporter/topology.h \
 	exporter/yaml.c exporter/yaml.h exporter/yaml_error.c exporter/yaml_file.c exporter/yaml_file.h
 
 libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)
@@ -30,6 +32,9 @@ libexporter_a_SOURCES = \
 	exporter/fetcher.c exporter/fetcher.h exporter/fetcher_private.h \
 	exporter/fetcher_attach.c exporter/fetcher_drain.c \
 	exporter/interfaces.c exporter/interfaces.h \
+	exporter/interfaces_device.c exporter/interfaces_device.h \
+	exporter/interfaces_link.c exporter/interfaces_link.h \
+	exporter/interfaces_netns.c exporter/interfaces_netns.h \
 	exporter/transport.c exporter/transport.h
 if WITH_HTTP
 libexporter_a_SOURCES += exporter/http.c exporter/http.h

@@ -19,7 +19,7 @@ struct interface {
 	char name[16];
 	char description[64]; /* ifalias, "" if none */
 	uint32_t master;      /* bond, bridge, VRF above it; 0: none */
-	uint32_t lower;	      /* device under a VLAN device; 0: none */
+	uint32_t lower;	      /* device under a VLAN, macvlan or ipvlan device; 0: none */
 	uint16_t vlan;	      /* id of a VLAN device, 0: not one */
 	uint16_t link_type;   /* ARPHRD_* */
 	bool up;
@@ -31,7 +31,8 @@ struct interface {
 
 struct interfaces_callbacks {
 	/* Attach or detach one direction; netns_fd -1: own namespace. attach returns false with an
-	 * error to be retried. */
+	 * error to be retried. detach is also called for an interface that is gone, before its name
+	 * is forgotten and its index used again. */
 	bool (*attach)(void *user, const struct interface *interface, int netns_fd, int direction,
 		       GError **error);
 	void (*detach)(void *user, const struct interface *interface, int netns_fd, int direction);
@@ -47,6 +48,7 @@ struct interfaces_callbacks {
 struct interfaces *interfaces_new(char *const *patterns, char *const *netns, int directions,
 				  bool per_interface, const struct interfaces_callbacks *callbacks,
 				  GError **error);
+/* Detaches everything, through the callbacks. */
 void interfaces_free(struct interfaces *interfaces);
 
 /* New patterns and namespaces (reload): only the difference is attached and detached. */
@@ -54,7 +56,7 @@ void interfaces_set(struct interfaces *interfaces, char *const *patterns, char *
 		    int directions);
 
 /* Interface by index, NULL if unknown. Names of vanished interfaces are kept until their index is
- * reused. */
+ * reused, those of the latest 1024 of a namespace. */
 const struct interface *interfaces_get(const struct interfaces *interfaces, uint8_t netns,
 				       uint32_t ifindex);
 

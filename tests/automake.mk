@@ -39,3 +39,7 @@ tests_unit_test_cache_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_yaml
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 tests_unit_test_yaml_LDADD = $(unit_ldadd)
+
+UNIT_TESTS += tests/unit/test_interfaces
+tests_unit_test_interfaces_SOURCES = tests/unit/test_interfaces.c
+tests_unit_test_interfaces_LDADD = $(unit_ldadd)
