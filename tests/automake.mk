@@ -43,3 +43,6 @@ tests_unit_test_yaml_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_interfaces
 tests_unit_test_interfaces_SOURCES = tests/unit/test_interfaces.c
 tests_unit_test_interfaces_LDADD = $(unit_ldadd)
+UNIT_TESTS += tests/unit/test_cache_model
+tests_unit_test_cache_model_SOURCES = tests/unit/test_cache_model.c
+tests_unit_test_cache_model_LDADD = $(unit_ldadd)
