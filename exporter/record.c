@@ -176,7 +176,7 @@ static uint32_t logical_interface(const struct record_resolver *resolver, uint8_
 	return resolver->logical_interface(resolver->user, netns, ifindex, vlan, name);
 }
 
-/* Label, traffic class and S bit: what RFC 5102 calls a label stack section has no TTL. */
+/* mplsTopLabelStackSection and its like: label, traffic class and S bit, no TTL. */
 static void derive_mpls(struct flow_record *record)
 {
 	uint8_t *const sections[] = {record->mpls_label1, record->mpls_label2, record->mpls_label3};

@@ -46,3 +46,7 @@ tests_unit_test_interfaces_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_cache_model
 tests_unit_test_cache_model_SOURCES = tests/unit/test_cache_model.c
 tests_unit_test_cache_model_LDADD = $(unit_ldadd)
+
+UNIT_TESTS += tests/unit/test_record
+tests_unit_test_record_SOURCES = tests/unit/test_record.c
+tests_unit_test_record_LDADD = $(unit_ldadd)
