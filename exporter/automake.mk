@@ -28,13 +28,15 @@ libexporter_a_SOURCES = \
 	exporter/collector.c exporter/collector.h \
 	exporter/control.c exporter/control.h \
 	exporter/control_socket.c exporter/control_socket.h \
-	exporter/daemon.c exporter/daemon.h \
+	exporter/daemon.c exporter/daemon.h exporter/daemon_private.h \
+	exporter/daemon_control.c exporter/daemon_meter.c \
 	exporter/fetcher.c exporter/fetcher.h exporter/fetcher_private.h \
 	exporter/fetcher_attach.c exporter/fetcher_drain.c \
 	exporter/interfaces.c exporter/interfaces.h \
 	exporter/interfaces_device.c exporter/interfaces_device.h \
 	exporter/interfaces_link.c exporter/interfaces_link.h \
 	exporter/interfaces_netns.c exporter/interfaces_netns.h \
+	exporter/outputs.c exporter/outputs.h \
 	exporter/transport.c exporter/transport.h
 if WITH_HTTP
 libexporter_a_SOURCES += exporter/http.c exporter/http.h

@@ -1,4 +1,172 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
-#include "daemon.h"
+#include "daemon_private.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdlib.h>
+#ifdef WITH_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#define STOP_TIME_NS (10 * NSEC_PER_SEC) /* to send what is held when we are told to stop */
+
+static void notify(const char *state)
+{
+#ifdef WITH_SYSTEMD
+	sd_notify(0, state);
+#endif
+}
+
+uint64_t daemon_boot_real_ms(const struct daemon *d)
+{
+	return (d->start.real_ns - d->start.boot_ns) / NSEC_PER_MSEC;
+}
+
+static void warn_documentation_pen(const struct settings *settings)
+{
+	if (settings->enterprise_number == 32473)
+		log_warning("enterprise_number 32473 is for documentation (RFC 5612): set "
+			    "exporter.enterprise_number "
+			    "to your own before collectors depend on our elements");
+}
+
+static void find_own_elements(void *user, const struct collector *collector,
+			      const struct template *template, const struct output_skipped *skipped)
+{
+	*(bool *)user |= template_uses_own(template);
+}
+
+static void check_enterprise_number(struct daemon *d)
+{
+	bool own = false;
+
+	outputs_foreach(d->outputs, find_own_elements, &own);
+	if (own)
+		warn_documentation_pen(d->settings);
+}
+
+/* A new file is checked whole, then swapped; whatever goes wrong, the old one stays in force. */
+bool daemon_reload(struct daemon *d, GError **error)
+{
+	struct yaml_errors errors;
+	struct settings *next;
+	g_autofree char *restart = NULL;
+
+	yaml_errors_init(&errors, d->settings->path);
+	next = settings_load(d->settings->path, &errors);
+	if (!next) {
+		g_autofree char *all = NULL;
+
+		g_ptr_array_add(errors.messages, NULL);
+		all = g_strjoinv("; ", (char **)errors.messages->pdata);
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s", all);
+		g_ptr_array_set_size(errors.messages, errors.messages->len - 1);
+		yaml_errors_clear(&errors);
+		return false;
+	}
+	yaml_errors_clear(&errors);
+	if (!outputs_reload(d->outputs, next, error)) {
+		settings_free(next);
+		return false;
+	}
+	restart = settings_restart_needed(d->settings, next);
+	if (*restart)
+		log_warning("configuration: %s: takes effect at the next restart", restart);
+	daemon_meter_reload(d, next);
+	log_set_level(next->log_level);
+	settings_free(d->settings);
+	d->settings = next;
+	log_info("configuration: %s is in force", next->path);
+	return true;
+}
+
+static gboolean on_reload(gpointer user)
+{
+	struct daemon *d = user;
+	g_autoptr(GError) error = NULL;
+
+	notify("RELOADING=1");
+	if (!daemon_reload(d, &error))
+		log_error("configuration: not reloaded, the old one stays: %s", error->message);
+	notify("READY=1");
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_stop(gpointer user)
+{
+	struct daemon *d = user;
+
+	notify("STOPPING=1");
+	g_main_loop_quit(d->loop);
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_statistics(gpointer user)
+{
+	daemon_log_statistics(user);
+	return G_SOURCE_CONTINUE;
+}
+
+static bool start(struct daemon *d, GError **error)
+{
+	const struct outputs_callbacks callbacks = {daemon_fill_options, d};
+	const struct settings *s = d->settings;
+
+	if (!daemon_meter_prepare(d, error))
+		return false;
+	d->control = control_new(s->control_socket, s->control_group, daemon_verbs, d, error);
+	if (!d->control)
+		return false;
+	d->outputs = outputs_new(s, daemon_boot_real_ms(d), &callbacks, error);
+	if (!d->outputs)
+		return false;
+	check_enterprise_number(d);
+	return daemon_meter_start(d, error);
+}
+
+static void stop(struct daemon *d)
+{
+	struct clock_now now;
+
+	daemon_meter_stop(d);
+	clock_read(&now);
+	if (!outputs_drain(d->outputs, now.mono_ns + STOP_TIME_NS))
+		log_warning("stopping: not everything could be sent, what is left is lost");
+	daemon_log_statistics(d);
+}
+
+static void clear(struct daemon *d)
+{
+	control_free(d->control);
+	outputs_free(d->outputs);
+	daemon_meter_clear(d);
+	settings_free(d->settings);
+	g_main_loop_unref(d->loop);
+}
+
+int daemon_run(struct settings *settings)
+{
+	struct daemon d = {.settings = settings, .loop = g_main_loop_new(NULL, FALSE)};
+	g_autoptr(GError) error = NULL;
+
+	clock_read(&d.start);
+	d.now = d.start;
+	log_set_level(settings->log_level);
+	signal(SIGPIPE, SIG_IGN);
+	if (!start(&d, &error)) {
+		log_error("cannot start: %s", error->message);
+		clear(&d);
+		return 2;
+	}
+	g_unix_signal_add(SIGTERM, on_stop, &d);
+	g_unix_signal_add(SIGINT, on_stop, &d);
+	g_unix_signal_add(SIGHUP, on_reload, &d);
+	g_unix_signal_add(SIGUSR1, on_statistics, &d);
+	notify("READY=1");
+	g_main_loop_run(d.loop);
+	stop(&d);
+	clear(&d);
+	return 0;
+}

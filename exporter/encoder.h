@@ -66,7 +66,7 @@ void encoder_free(struct encoder *encoder);
 
 /* Appends the records that the template makes of a flow (none if nothing matches); emits when a
  * message is full. */
-void encoder_append(struct encoder *encoder, const struct flow_record *record);
+bool encoder_append(struct encoder *encoder, const struct flow_record *record);
 
 /* Emits what is held. */
 void encoder_flush(struct encoder *encoder);

@@ -219,6 +219,7 @@ static void plan(struct flow_fetcher *f)
 	f->shadow4 = g_new0(struct shadow, f->n_slots4);
 	f->shadow6 = g_new0(struct shadow, f->n_slots6);
 	f->partitions = g_new0(struct partition, f->n_cpus);
+	f->flag_owners = g_hash_table_new(NULL, NULL);
 	f->tcx_missing = f->config.force_clsact;
 }
 
@@ -255,17 +256,44 @@ void flow_fetcher_close(struct flow_fetcher *f)
 	g_free(f->shadow4);
 	g_free(f->shadow6);
 	g_free(f->partitions);
+	g_hash_table_unref(f->flag_owners);
 	g_free(f);
 }
 
-bool flow_fetcher_set_interface(struct flow_fetcher *f, uint8_t netns, uint32_t ifindex,
-				uint32_t flags)
+/* The interface that has the flags of these low 16 bits; an index that left them behind loses them.
+ */
+static bool own_flags(struct flow_fetcher *f, struct flows_bpf *flows, uint8_t netns,
+		      uint32_t ifindex)
 {
-	struct flows_bpf *flows = fetcher_instance(f, netns, NULL);
+	gpointer key = GUINT_TO_POINTER((uint32_t)netns << 16 | (ifindex & 0xffff));
+	uint32_t owner = GPOINTER_TO_UINT(g_hash_table_lookup(f->flag_owners, key));
+
+	if (owner == ifindex)
+		return true;
+	if (owner && (flow_fetcher_attached(f, netns, owner, FLOW_INGRESS) ||
+		      flow_fetcher_attached(f, netns, owner, FLOW_EGRESS)))
+		return false;
+	g_hash_table_insert(f->flag_owners, key, GUINT_TO_POINTER(ifindex));
+	flows->bss->iface_flags[ifindex & 0xffff] = 0;
+	return true;
+}
+
+bool flow_fetcher_set_interface_flag(struct flow_fetcher *f, uint8_t netns, uint32_t ifindex,
+				     enum flow_fetcher_interface_flag flag, bool on, GError **error)
+{
+	struct flows_bpf *flows = fetcher_instance(f, netns, error);
 
 	if (!flows)
 		return false;
-	flows->bss->iface_flags[ifindex & 0xffff] = flags;
+	if (!own_flags(f, flows, netns, ifindex)) {
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
+			    "another metered interface has an index with the same low 16 bits");
+		return false;
+	}
+	if (on)
+		flows->bss->iface_flags[ifindex & 0xffff] |= flag;
+	else
+		flows->bss->iface_flags[ifindex & 0xffff] &= ~flag;
 	return true;
 }
 

@@ -63,16 +63,17 @@ const char *flow_fetcher_attached(const struct flow_fetcher *fetcher, uint8_t ne
 				  uint32_t ifindex, enum flow_direction direction);
 
 /* What the programs must know of an interface. */
-enum flow_fetcher_interface_flags {
+enum flow_fetcher_interface_flag {
 	FLOW_FETCHER_COVERED =
 		1, /* count: once: what comes in here was counted here or below it already */
 	FLOW_FETCHER_NO_ETHERNET =
 		2, /* packets begin with the network header (tun, ppp, wireguard) */
 };
-/* Keyed by the index's low 16 bits in the kernel; false if another live interface of the namespace
- * has them. */
-bool flow_fetcher_set_interface(struct flow_fetcher *fetcher, uint8_t netns, uint32_t ifindex,
-				uint32_t flags);
+/* The kernel side keys them by the index's low 16 bits: fails if an attached interface has them
+ * already. */
+bool flow_fetcher_set_interface_flag(struct flow_fetcher *fetcher, uint8_t netns, uint32_t ifindex,
+				     enum flow_fetcher_interface_flag flag, bool on,
+				     GError **error);
 /* PPP devices of the namespace are metered: what this host itself frames in PPPoE is counted there.
  */
 void flow_fetcher_set_ppp_metered(struct flow_fetcher *fetcher, uint8_t netns, bool metered);

@@ -61,7 +61,8 @@ struct flow_fetcher {
 	uint32_t n_used;      /* slots in use met in this scan */
 	size_t n_deltas;
 	size_t ring_budget;
-	GArray *hooks; /* struct hook */
+	GHashTable *flag_owners; /* (namespace, low 16 bits of an index) -> index */
+	GArray *hooks;		 /* struct hook */
 	int own_netns_fd;
 	bool tcx_missing;
 };

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The path of the data inside the daemon: fetcher -> cache -> record -> outputs, and interfaces ->
+ * fetcher. Every drain reads the kernel's table, ends what is due and sends it on its way.
+ */
+#include "config.h"
+
+#include "daemon_private.h"
+
+#include <net/if_arp.h>
+#include <glib-unix.h>
+#include <string.h>
+
+static void count_observed(struct daemon *d, const struct flow_id *id,
+			   const struct flow_metrics *delta)
+{
+	uint32_t iface = FLOW_IFACE(id->netns, id->direction, id->ifindex);
+	struct observed *o = d->last_observed;
+
+	if (!o || o->iface != iface) {
+		o = g_hash_table_lookup(d->observed, GUINT_TO_POINTER(iface));
+		if (!o) {
+			o = g_new0(struct observed, 1);
+			o->iface = iface;
+			g_hash_table_insert(d->observed, GUINT_TO_POINTER(iface), o);
+		}
+		d->last_observed = o;
+	}
+	o->packets += delta->packets;
+	o->bytes += delta->bytes;
+}
+
+static uint32_t merge_flow(void *user, const struct flow_id *id, const struct flow_metrics *delta,
+			   uint32_t slot, uint32_t hint)
+{
+	struct daemon *d = user;
+
+	count_observed(d, id, delta);
+	return cache_merge(d->cache, id, delta, slot, hint);
+}
+
+static void export_flow(void *user, struct flow_record *record)
+{
+	struct daemon *d = user;
+
+	record_derive(record, &d->now, &d->resolver);
+	outputs_append(d->outputs, record);
+}
+
+static void retire_slot(void *user, uint32_t slot)
+{
+	struct daemon *d = user;
+
+	flow_fetcher_retire(d->fetcher, slot);
+}
+
+static uint32_t logical_interface(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
+				  char *name)
+{
+	struct daemon *d = user;
+	uint32_t logical = ifindex ? interfaces_logical(d->interfaces, netns, ifindex, vlan) : 0;
+	const struct interface *i;
+
+	if (!name)
+		return logical;
+	i = logical ? interfaces_get(d->interfaces, netns, logical) : NULL;
+	g_strlcpy(name, i ? i->name : "", RECORD_INTERFACE_NAME_MAX);
+	return logical;
+}
+
+static bool attach(void *user, const struct interface *interface, int netns_fd, int direction,
+		   GError **error)
+{
+	struct daemon *d = user;
+	bool ethernet =
+		interface->link_type == ARPHRD_ETHER || interface->link_type == ARPHRD_LOOPBACK;
+
+	return flow_fetcher_set_interface_flag(d->fetcher, interface->netns, interface->ifindex,
+					       FLOW_FETCHER_NO_ETHERNET, !ethernet, error) &&
+	       flow_fetcher_attach(d->fetcher, interface->netns, netns_fd, interface->ifindex,
+				   direction, error);
+}
+
+static void detach(void *user, const struct interface *interface, int netns_fd, int direction)
+{
+	struct daemon *d = user;
+
+	flow_fetcher_detach(d->fetcher, interface->netns, netns_fd, interface->ifindex, direction);
+}
+
+static void set_covered(void *user, uint8_t netns, uint32_t ifindex, bool covered)
+{
+	struct daemon *d = user;
+	g_autoptr(GError) error = NULL;
+
+	if (!flow_fetcher_set_interface_flag(d->fetcher, netns, ifindex, FLOW_FETCHER_COVERED,
+					     covered, &error))
+		log_warning("interface %u: %s", ifindex, error->message);
+}
+
+static void find_ppp(void *user, const struct interface *interface)
+{
+	bool *ppp = user;
+
+	if (interface->link_type == ARPHRD_PPP &&
+	    (interface->hooked_ingress || interface->hooked_egress))
+		ppp[interface->netns] = true;
+}
+
+static void interfaces_changed(void *user)
+{
+	struct daemon *d = user;
+	bool ppp[FLOW_MAX_NETNS] = {false};
+
+	if (!d->interfaces)
+		return;
+	interfaces_foreach(d->interfaces, find_ppp, ppp);
+	for (int i = 0; i < FLOW_MAX_NETNS; i++)
+		if (i == 0 || ppp[i])
+			flow_fetcher_set_ppp_metered(d->fetcher, i, ppp[i]);
+	if (d->outputs)
+		outputs_options_changed(d->outputs);
+}
+
+static void add_interface(void *user, const struct interface *interface)
+{
+	struct options *options = user;
+	struct options_interface row = {.ifindex = interface->ifindex, .netns = interface->netns};
+
+	g_strlcpy(row.name, interface->name, sizeof(row.name));
+	g_strlcpy(row.description,
+		  *interface->description ? interface->description : interface->name,
+		  sizeof(row.description));
+	g_array_append_val(options->interfaces, row);
+}
+
+void daemon_drain(struct daemon *d)
+{
+	clock_read(&d->now);
+	flow_fetcher_lookup_and_delete_map(d->fetcher, d->now.mono_ns);
+	cache_expire(d->cache, d->now.mono_ns);
+	outputs_flush(d->outputs);
+	d->n_drains++;
+}
+
+static gboolean on_drain_timer(gpointer user)
+{
+	daemon_drain(user);
+	return G_SOURCE_CONTINUE;
+}
+
+/* The ring is half full: flows turn over faster than the drain interval. */
+static gboolean on_ring(gint fd, GIOCondition condition, gpointer user)
+{
+	struct daemon *d = user;
+
+	clock_read(&d->now);
+	flow_fetcher_read_ringbuf(d->fetcher, d->now.mono_ns);
+	cache_expire(d->cache, d->now.mono_ns);
+	outputs_flush(d->outputs);
+	return G_SOURCE_CONTINUE;
+}
+
+static struct flow_fetcher *new_fetcher(struct daemon *d, GError **error)
+{
+	const struct settings *s = d->settings;
+	const struct flow_fetcher_config config = {
+		.max_flows = s->max_flows,
+		.sampling = s->sampling,
+		.precise = s->timestamps == TIMESTAMPS_PRECISE,
+		.count_once = s->count == COUNT_ONCE,
+		.drops = s->drops,
+		.dns = s->dns,
+		.rtt = s->rtt,
+		.instance = g_str_hash(s->control_socket),
+		.dns_ports = (const uint16_t *)(void *)s->dns_ports->data,
+		.n_dns_ports = s->dns_ports->len,
+	};
+	const struct flow_fetcher_callbacks callbacks = {.flow = merge_flow, .user = d};
+
+	return flow_fetcher_new(&config, &callbacks, error);
+}
+
+static struct interfaces *new_interfaces(struct daemon *d, GError **error)
+{
+	const struct settings *s = d->settings;
+	const struct interfaces_callbacks callbacks = {attach, detach, set_covered,
+						       interfaces_changed, d};
+
+	return interfaces_new(s->interfaces, s->netns, s->direction,
+			      s->count == COUNT_PER_INTERFACE, &callbacks, error);
+}
+
+static struct cache *new_cache(struct daemon *d)
+{
+	const struct cache_config config = {
+		/* both tables of the kernel, and as much again for what turns over between two
+		   exports */
+		.max_flows = MIN(d->settings->max_flows * 4ull, UINT32_MAX / 2),
+		.active_timeout_ns = d->settings->active_timeout_ns,
+		.idle_timeout_ns = d->settings->idle_timeout_ns,
+	};
+	const struct cache_callbacks callbacks = {export_flow, retire_slot, d};
+
+	return cache_new(&config, &callbacks);
+}
+
+void daemon_fill_options(void *user, struct options *options)
+{
+	struct daemon *d = user;
+	struct flow_counters counters;
+
+	flow_fetcher_counters(d->fetcher, &counters);
+	options->domain = d->settings->observation_domain_id;
+	options->sampling_interval = d->settings->sampling;
+	options->boot_real_ms = daemon_boot_real_ms(d);
+	options->observed_flows = cache_stats(d->cache)->created;
+	options->ignored_packets = counters.lost_table_packets + counters.lost_ring_packets;
+	options->ignored_octets = counters.lost_table_bytes + counters.lost_ring_bytes;
+	interfaces_foreach(d->interfaces, add_interface, options);
+}
+
+bool daemon_meter_prepare(struct daemon *d, GError **error)
+{
+	d->observed = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	d->resolver.logical_interface = logical_interface;
+	d->resolver.user = d;
+	d->fetcher = new_fetcher(d, error);
+	if (!d->fetcher)
+		return false;
+	d->cache = new_cache(d);
+	return true;
+}
+
+static void start_timer(struct daemon *d)
+{
+	uint64_t interval_ms = d->settings->drain_interval_ns / NSEC_PER_MSEC;
+
+	g_clear_handle_id(&d->drain_timer, g_source_remove);
+	d->drain_timer = g_timeout_add(MAX(interval_ms, 1), on_drain_timer, d);
+}
+
+bool daemon_meter_start(struct daemon *d, GError **error)
+{
+	d->interfaces = new_interfaces(d, error);
+	if (!d->interfaces)
+		return false;
+	interfaces_changed(d);
+	start_timer(d);
+	d->ring_watch = g_unix_fd_add(flow_fetcher_ringbuf_fd(d->fetcher), G_IO_IN, on_ring, d);
+	return true;
+}
+
+void daemon_meter_reload(struct daemon *d, const struct settings *next)
+{
+	interfaces_set(d->interfaces, next->interfaces, next->netns, next->direction);
+	cache_set_timeouts(d->cache, next->active_timeout_ns, next->idle_timeout_ns);
+	if (next->drain_interval_ns == d->settings->drain_interval_ns)
+		return;
+	d->settings->drain_interval_ns = next->drain_interval_ns;
+	start_timer(d);
+}
+
+void daemon_meter_clear(struct daemon *d)
+{
+	interfaces_free(d->interfaces);
+	cache_free(d->cache);
+	flow_fetcher_close(d->fetcher);
+	if (d->observed)
+		g_hash_table_unref(d->observed);
+}
+
+void daemon_log_statistics(struct daemon *d)
+{
+	const struct cache_stats *flows = cache_stats(d->cache);
+	struct flow_counters c;
+
+	flow_fetcher_counters(d->fetcher, &c);
+	log_info("statistics: %llu packets, %llu octets observed; %llu lost in the table, %llu in "
+		 "the ring; "
+		 "%llu flows created, %u held",
+		 c.observed_packets[0] + c.observed_packets[1],
+		 c.observed_bytes[0] + c.observed_bytes[1], c.lost_table_packets,
+		 c.lost_ring_packets, (unsigned long long)flows->created, flows->flows);
+}
+
+void daemon_meter_stop(struct daemon *d)
+{
+	char *nothing[] = {NULL};
+
+	g_clear_handle_id(&d->drain_timer, g_source_remove);
+	g_clear_handle_id(&d->ring_watch, g_source_remove);
+	/* off all interfaces first, but keep their names for the last records */
+	interfaces_set(d->interfaces, nothing, nothing, DIRECTION_BOTH);
+	daemon_drain(d);
+	daemon_drain(d); /* a partition that was read while a program ran */
+	daemon_flush(d);
+}
+
+void daemon_flush(struct daemon *d)
+{
+	cache_flush(d->cache, FLOW_END_FORCED);
+	outputs_flush(d->outputs);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by daemon.c (life), daemon_meter.c (packets to flows) and daemon_control.c (questions). */
+#ifndef BPFLOWD_DAEMON_PRIVATE_H
+#define BPFLOWD_DAEMON_PRIVATE_H
+
+#include "cache.h"
+#include "clock.h"
+#include "control.h"
+#include "daemon.h"
+#include "fetcher.h"
+#include "interfaces.h"
+#include "outputs.h"
+
+struct daemon {
+	struct settings *settings;
+	GMainLoop *loop;
+	struct flow_fetcher *fetcher;
+	struct cache *cache;
+	struct interfaces *interfaces;
+	struct outputs *outputs;
+	struct control *control;
+	struct record_resolver resolver;
+	struct clock_now now; /* of the drain that is going on */
+	struct clock_now start;
+	uint64_t n_drains;
+	guint drain_timer;
+	guint ring_watch;
+	GHashTable *observed; /* FLOW_IFACE -> struct observed * */
+	struct observed *last_observed;
+};
+
+/* What was counted at one interface and direction. */
+struct observed {
+	uint32_t iface; /* FLOW_IFACE */
+	uint64_t packets;
+	uint64_t bytes;
+};
+
+/* daemon_meter.c */
+bool daemon_meter_prepare(struct daemon *daemon, GError **error); /* loads the programs */
+bool daemon_meter_start(struct daemon *daemon, GError **error);	  /* attaches them */
+/* The part of a reload that can't fail; next is not yet in force. */
+void daemon_meter_reload(struct daemon *daemon, const struct settings *next);
+void daemon_meter_clear(struct daemon *daemon);
+void daemon_log_statistics(struct daemon *daemon);
+void daemon_meter_stop(struct daemon *daemon); /* takes the last packets, ends every flow */
+void daemon_drain(struct daemon *daemon);
+void daemon_flush(struct daemon *daemon); /* ends every flow (reason 4) and sends */
+void daemon_fill_options(void *user, struct options *options);
+
+/* daemon.c */
+uint64_t daemon_boot_real_ms(const struct daemon *daemon); /* Unix time of boot, as of the start */
+bool daemon_reload(struct daemon *daemon, GError **error);
+
+/* daemon_control.c */
+extern const struct control_verb daemon_verbs[];
+
+#endif

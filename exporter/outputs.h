@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything that leaves: encode groups and the collectors behind them. Collectors with the same
+ * template, format and message size share one encoder, so that a record is encoded once; groups of
+ * collectors (failover, balance) choose a member per record. Above: record.c; below: encoder.h,
+ * collector.c.
+ */
+#ifndef BPFLOWD_OUTPUTS_H
+#define BPFLOWD_OUTPUTS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "collector.h"
+#include "options.h"
+#include "settings.h"
+
+struct outputs;
+
+/* Per collector, beside its own statistics: flows that its template has no record for. */
+struct output_skipped {
+	uint64_t flows;
+	uint64_t packets;
+	uint64_t octets;
+};
+
+struct outputs_callbacks {
+	/* Fills what all collectors are told; the statistics of each are added here. */
+	void (*fill_options)(void *user, struct options *options);
+	void *user;
+};
+
+/* settings must outlive the outputs, or be replaced by outputs_reload. boot_real_ms: Unix time of
+ * boot. */
+struct outputs *outputs_new(const struct settings *settings, uint64_t boot_real_ms,
+			    const struct outputs_callbacks *callbacks, GError **error);
+void outputs_free(struct outputs *outputs); /* what is queued is lost; outputs_drain first */
+
+/* Collectors that did not change keep their sessions, sequence numbers and queues. On failure
+ * nothing changed. */
+bool outputs_reload(struct outputs *outputs, const struct settings *settings, GError **error);
+
+/* Hands a flow to every group. */
+void outputs_append(struct outputs *outputs, const struct flow_record *record);
+
+/* Ends a round: messages that are not full go too. */
+void outputs_flush(struct outputs *outputs);
+
+/* Names or reasons changed: options data are sent anew. */
+void outputs_options_changed(struct outputs *outputs);
+
+/* Sends until every queue is empty or the deadline passes; true if all are empty. */
+bool outputs_drain(struct outputs *outputs, uint64_t deadline_mono_ns);
+
+/* Whether every queue is empty now. */
+bool outputs_idle(const struct outputs *outputs);
+
+void outputs_foreach(const struct outputs *outputs,
+		     void (*fn)(void *user, const struct collector *collector,
+				const struct template *template,
+				const struct output_skipped *skipped),
+		     void *user);
+
+#endif
