@@ -112,7 +112,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 
-gone() { ! kill -0 "$1" 2>/dev/null; }
+gone() { [[ ! -e /proc/$1 || $(cut -d')' -f2 "/proc/$1/stat") == " Z"* ]]; } # ended, though perhaps not yet waited for
 
 forget() { # PID: ended and waited for
 	local pid left=()
@@ -154,6 +154,14 @@ in_ns() { # NAMESPACE COMMAND...; the command keeps the mounts, so that /sys sta
 	local name=$1
 	shift
 	nsenter --net="/run/netns/$id-$name" "$@"
+}
+
+spawned=
+
+spawn() { # NAMESPACE OUTPUT COMMAND...: in the background, until the test ends; $spawned is the command's own pid
+	(exec nsenter --net="/run/netns/$id-$1" "${@:3}") >>"$2" 2>&1 &
+	spawned=$!
+	children+=("$spawned")
 }
 
 # Two ends with nothing of their own on the line: no IPv6 autoconfiguration, no ARP unless asked for.
@@ -211,22 +219,23 @@ sent() { jq ".$1" "$work/sent"; }
 
 daemon_pid=
 
-# Reads the YAML from standard input, but for exporter: that is written here. Answers over its own socket.
+# Reads metering and collectors from standard input; the rest is the same for every test.
 daemon_config() { # FILE
-	cat >"$1" - <<-END
-		exporter:
-		  template_dir: $src/templates
-		  control_socket: $work/control.sock
-		http:
-		  listen: ""
-	END
+	cat - <(
+		cat <<-END
+			exporter:
+			  template_dir: $src/templates
+			  control_socket: $work/control.sock
+			http:
+			  listen: ""
+		END
+	) >"$1"
 }
 
 daemon_start() { # NAMESPACE CONFIG
 	local tries=300
-	in_ns "$1" "$bpflowd" -c "$2" >>"$work/bpflowd.log" 2>&1 &
-	daemon_pid=$!
-	children+=("$daemon_pid")
+	spawn "$1" "$work/bpflowd.log" "$bpflowd" -c "$2"
+	daemon_pid=$spawned
 	until ctl show stats >/dev/null 2>&1; do
 		if gone "$daemon_pid" || [[ $((tries--)) -eq 0 ]]; then
 			diag <"$work/bpflowd.log"
@@ -246,8 +255,16 @@ daemon_stop() { # [SIGNAL]: its exit status
 
 ctl() { "$bpflowctl" --socket "$work/control.sock" "$@"; }
 
-attached() { # INTERFACE: both hooks wanted are there
-	ctl show interfaces --json | jq -e --arg name "$1" '.. | objects | select(.name? == $name)'
+metric() { # NAME [LABEL=VALUE]: sum of its samples
+	set -- "$1" "${2:-}"
+	ctl show stats --json | jq --arg name "$1" --arg key "${2%%=*}" --arg value "${2#*=}" '
+		[.metrics[] | select(.name == $name) | .samples[]
+			| select($key == "" or .labels[$key] == $value) | .value] | add // 0'
+}
+
+attached() { # INTERFACE
+	ctl show interfaces --json | jq -e --arg name "$1" '.interfaces[]
+		| select(.name == $name and .metered and (.ingress != null or .egress != null))'
 }
 
 # Ids of the programs and links that a process holds.
@@ -264,9 +281,9 @@ udp_empty() { in_ns "$1" ss -Hlun "sport = :$2" | awk '$2 { busy = 1 } END { exi
 nfcapd_pid=
 nfcapd_start() { # NAMESPACE PORT
 	mkdir -p "$work/nfcapd"
-	in_ns "$1" nfcapd -w "$work/nfcapd" -b 127.0.0.1 -p "$2" -t 3600 -B 2000000 >"$work/nfcapd.log" 2>&1 &
-	nfcapd_pid=$!
-	children+=("$nfcapd_pid")
+	rm -f "$work/nfcapd.log"
+	spawn "$1" "$work/nfcapd.log" nfcapd -w "$work/nfcapd" -b 127.0.0.1 -p "$2" -t 3600 -B 2000000
+	nfcapd_pid=$spawned
 	wait_for 5 udp_bound "$1" "$2" || bail "nfcapd does not listen"
 }
 
@@ -289,24 +306,28 @@ nfdump_flows() { # FILTER: "flows fewest-packets most-packets" of the distinct 5
 
 strict_pid=
 strict_start() { # NAMESPACE udp|tcp PORT
-	in_ns "$1" "$strict" listen "$2" 127.0.0.1 "$3" "$work/strict.rec" >"$work/strict.out" 2>&1 &
-	strict_pid=$!
-	children+=("$strict_pid")
+	rm -f "$work/strict.out"
+	spawn "$1" "$work/strict.out" "$strict" listen "$2" 127.0.0.1 "$3" "$work/strict.rec"
+	strict_pid=$spawned
 	wait_for 5 grep -q ready "$work/strict.out" || bail "strict.py: $(cat "$work/strict.out")"
 }
 
-strict_stop() { # [OPTIONS of check...]: the report goes to $work/strict.json
+strict_stop() { # [OPTIONS of check...]
 	stop "$strict_pid"
+	strict_check "$@"
+}
+
+strict_check() { # [OPTIONS of check...]: the report goes to $work/strict.json
 	"$strict" check "$work/strict.rec" "$@" >"$work/strict.json"
 }
 
 strict() { jq -c ".$1" "$work/strict.json"; }
 
 capture_pid=
-capture_start() { # NAMESPACE INTERFACE FILTER
-	in_ns "$1" tshark -q -i "$2" -B 64 -f "$3" -w "$work/capture.pcap" >"$work/tshark.log" 2>&1 &
-	capture_pid=$!
-	children+=("$capture_pid")
+capture_start() { # NAMESPACE INTERFACE FILTER [OPTIONS of tshark]
+	rm -f "$work/tshark.log"
+	spawn "$1" "$work/tshark.log" tshark -q -i "$2" -B 64 -f "$3" "${@:4}" -w "$work/capture.pcap"
+	capture_pid=$spawned
 	wait_for 10 grep -q 'Capturing on' "$work/tshark.log" || bail "tshark: $(cat "$work/tshark.log")"
 	wait_for 10 test -s "$work/capture.pcap" || bail "tshark writes nothing"
 }

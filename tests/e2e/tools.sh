@@ -26,10 +26,7 @@ generator ipv6 --src fd00::1 --dst fd01::1 --flows 1000 --packets 20000 --size 6
 link=22
 generator vlan --src 10.64.0.1 --dst 10.63.0.1 --packets 1000 --vlan 10 --vlan 20
 
-in_ns b tshark -q -i veth1 -c 100 -w "$work/frames.pcap" >"$work/tshark.log" 2>&1 &
-capture_pid=$!
-children+=("$capture_pid")
-wait_for 10 test -s "$work/frames.pcap"
+capture_start b veth1 "" -c 100
 for kind in "udp 10.64.0.1 10.63.0.1" "tcp 10.64.0.1 10.63.0.1" "icmp 10.64.0.1 10.63.0.1" "udp fd00::1 fd01::1" \
 	"icmp fd00::1 fd01::1"; do
 	read -r protocol from to <<<"$kind"
@@ -37,9 +34,9 @@ for kind in "udp 10.64.0.1 10.63.0.1" "tcp 10.64.0.1 10.63.0.1" "icmp 10.64.0.1 
 done
 wait "$capture_pid"
 forget "$capture_pid"
-is "$(tshark -r "$work/frames.pcap" -Y 'udp or tcp or icmp or icmpv6' -T fields -e frame.number 2>/dev/null | wc -l)" 100 \
+is "$(tshark -r "$work/capture.pcap" -Y 'udp or tcp or icmp or icmpv6' -T fields -e frame.number 2>/dev/null | wc -l)" 100 \
 	"blast: every frame is decoded"
-is "$(tshark -r "$work/frames.pcap" -o ip.check_checksum:TRUE -o udp.check_checksum:TRUE -o tcp.check_checksum:TRUE \
+is "$(tshark -r "$work/capture.pcap" -o ip.check_checksum:TRUE -o udp.check_checksum:TRUE -o tcp.check_checksum:TRUE \
 	-Y '_ws.malformed or ip.checksum.status == 0 or udp.checksum.status == 0 or tcp.checksum.status == 0 or icmp.checksum.status == 0 or icmpv6.checksum.status == 0' 2>/dev/null)" \
 	"" "blast: every frame is well formed"
 
