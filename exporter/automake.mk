@@ -10,17 +10,24 @@ libpure_a_SOURCES = \
 	exporter/cache_table.c exporter/cache_tcp.c exporter/cache_wheel.c \
 	exporter/merge.h exporter/siphash.h \
 	exporter/clock.c exporter/clock.h \
-	exporter/encoder.c exporter/encoder.h \
+	exporter/encoder.c exporter/encoder.h exporter/encoder_format.h \
 	exporter/field.c exporter/field.h exporter/fields.def \
 	exporter/interfaces_match.c \
 	exporter/ipfix.c exporter/ipfix.h \
 	exporter/log.c exporter/log.h \
 	exporter/netflow9.c exporter/netflow9.h \
 	exporter/options.c exporter/options.h \
+	exporter/options_encode.c exporter/options_encode.h \
+	exporter/plan.c exporter/plan.h \
 	exporter/record.c exporter/record.h \
 	exporter/settings.c exporter/settings.h \
+	exporter/sets.c exporter/sets.h \
 	exporter/template.c exporter/template.h \
 	exporter/topology.c exporter/topology.h \
+	exporter/template_check.c exporter/template_check.h \
+	exporter/text.c exporter/text.h \
+	exporter/type_records.c \
+	exporter/wire.h \
 	exporter/yaml.c exporter/yaml.h exporter/yaml_error.c exporter/yaml_file.c exporter/yaml_file.h
 
 libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)

@@ -1,10 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* What both encoders share: the counted message body and the header in front of it. */
+/*
+ * What both encoders share: which records a flow makes, the counted message body and the header in
+ * front of it. Above: record.c, template.c; below: ipfix.c, netflow9.c.
+ */
 #include "config.h"
 
 #include "encoder.h"
 
 #include <string.h>
+
+#include "encoder_format.h"
+#include "ipfix.h"
+#include "netflow9.h"
+#include "options_encode.h"
+#include "sets.h"
+
+/* What the open message carries. */
+struct totals {
+	uint32_t n_flows;
+	uint64_t n_packets;
+	uint64_t n_octets;
+};
+
+struct encoder {
+	struct encoder_config config;
+	const struct encoder_format_ops *ops;
+	void *format;
+	struct plan *plans; /* one per record of the template, in its order */
+	GPtrArray *templates;
+	struct totals totals;
+	uint64_t base_ms; /* NetFlow v9: of the open message */
+};
+
+struct message *message_new(enum message_kind kind, const uint8_t *body, size_t size)
+{
+	struct message *message = g_malloc(sizeof(*message) + size);
+
+	memset(message, 0, sizeof(*message));
+	message->refs = 1;
+	message->kind = kind;
+	message->size = size;
+	memcpy(message->body, body, size);
+	return message;
+}
 
 struct message *message_ref(struct message *message)
 {
@@ -18,38 +56,186 @@ void message_unref(struct message *message)
 		g_free(message);
 }
 
-static uint8_t *put16(uint8_t *out, uint16_t value)
+/* Octets that one record may take in an empty message. */
+static uint32_t record_room(const struct encoder_config *config)
 {
-	uint16_t be = GUINT16_TO_BE(value);
+	uint32_t taken = sets_message_header(config->format) + SET_HEADER;
 
-	memcpy(out, &be, sizeof(be));
-	return out + sizeof(be);
+	if (config->format == ENCODER_NETFLOW9)
+		taken += 3; /* padding */
+	return config->max_message_size > taken ? config->max_message_size - taken : 0;
 }
 
-static uint8_t *put32(uint8_t *out, uint32_t value)
+static bool make_plans(struct encoder *encoder, GError **error)
 {
-	uint32_t be = GUINT32_TO_BE(value);
+	const struct template *template = encoder->config.template;
 
-	memcpy(out, &be, sizeof(be));
-	return out + sizeof(be);
+	encoder->plans = g_new0(struct plan, template->records->len);
+	for (unsigned int i = 0; i < template->records->len; i++) {
+		const struct template_record *record = g_ptr_array_index(template->records, i);
+
+		if (!plan_init(&encoder->plans[i], record, record_room(&encoder->config), error)) {
+			g_prefix_error(error, "%s: record %s: ", template->path, record->name);
+			return false;
+		}
+	}
+	return true;
+}
+
+struct encoder *encoder_new(const struct encoder_config *config, GError **error)
+{
+	struct encoder *encoder = g_new0(struct encoder, 1);
+
+	encoder->config = *config;
+	encoder->ops = config->format == ENCODER_NETFLOW9 ? &netflow9_ops : &ipfix_ops;
+	encoder->base_ms = config->boot_real_ms;
+	encoder->templates = g_ptr_array_new_with_free_func((GDestroyNotify)message_unref);
+	if (make_plans(encoder, error))
+		encoder->format = encoder->ops->new (config, encoder->plans,
+						     config->template->records->len, error);
+	if (!encoder->format) {
+		encoder_free(encoder);
+		return NULL;
+	}
+	options_type_records(config, encoder->templates);
+	encoder->ops->templates(encoder->format, encoder->templates);
+	options_templates(config, encoder->templates);
+	return encoder;
+}
+
+void encoder_free(struct encoder *encoder)
+{
+	if (!encoder)
+		return;
+	if (encoder->format)
+		encoder->ops->free(encoder->format);
+	g_ptr_array_unref(encoder->templates);
+	g_free(encoder->plans);
+	g_free(encoder);
+}
+
+static void skip_uptime(const struct encoder *encoder, struct message *message)
+{
+	message->uptime_skip_ms = encoder->base_ms - encoder->config.boot_real_ms;
+}
+
+void encoder_flush(struct encoder *encoder)
+{
+	struct message *message = encoder->ops->take(encoder->format);
+
+	if (!message)
+		return;
+	message->n_flows = encoder->totals.n_flows;
+	message->n_packets = encoder->totals.n_packets;
+	message->n_octets = encoder->totals.n_octets;
+	skip_uptime(encoder, message);
+	memset(&encoder->totals, 0, sizeof(encoder->totals));
+	encoder->config.emit(encoder->config.user, message);
+}
+
+static void append(struct encoder *encoder, const struct template_record *chosen,
+		   const struct flow_record *record, const struct totals *totals)
+{
+	unsigned int index = chosen->id - encoder->plans[0].id;
+	const struct plan *plan = &encoder->plans[index];
+
+	if (!encoder->ops->append(encoder->format, plan, record, encoder->base_ms)) {
+		encoder_flush(encoder);
+		encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
+	}
+	encoder->totals.n_flows += totals->n_flows;
+	encoder->totals.n_packets += totals->n_packets;
+	encoder->totals.n_octets += totals->n_octets;
+}
+
+/* All times of a NetFlow v9 message count from one instant. */
+static void follow_base(struct encoder *encoder, const struct flow_record *record)
+{
+	uint64_t base_ms = netflow9_base_ms(encoder->config.boot_real_ms, record->end_ms);
+
+	if (base_ms == encoder->base_ms)
+		return;
+	encoder_flush(encoder);
+	encoder->base_ms = base_ms;
+	for (unsigned int i = 0; i < encoder->templates->len; i++)
+		skip_uptime(encoder, encoder->templates->pdata[i]);
+}
+
+/* drops: record: what passed and what was dropped go in two records. Counters of a message tell
+ * what passed; a flow that has only drops counts as a flow by its drop record. */
+static bool append_split(struct encoder *encoder, const struct flow_record *record)
+{
+	const struct template *template = encoder->config.template;
+	const struct template_record *drop_form = template_match_drops(template, record);
+	bool passed = record->metrics.packets || record->has_dns || !drop_form;
+	const struct template_record *form = passed ? template_match_flow(template, record) : NULL;
+	struct totals totals = {1, record->metrics.packets, record->metrics.bytes};
+	struct flow_record part = *record;
+
+	part.metrics.drops = (struct pkt_drops){0};
+	part.drop_cause_name[0] = '\0';
+	part.forwarding_status = FORWARDING_STATUS_FORWARDED;
+	part.flow_verdict = FLOW_VERDICT_PASSED;
+	if (form)
+		append(encoder, form, &part, &totals);
+	if (!drop_form)
+		return form;
+	part = *record;
+	part.metrics.packets = record->metrics.drops.packets;
+	part.metrics.bytes = record->metrics.drops.bytes;
+	totals = (struct totals){form ? 0 : 1, 0, 0};
+	append(encoder, drop_form, &part, &totals);
+	return true;
+}
+
+bool encoder_append(struct encoder *encoder, const struct flow_record *record)
+{
+	const struct template *template = encoder->config.template;
+	struct totals totals = {1, record->metrics.packets, record->metrics.bytes};
+	const struct template_record *form;
+
+	if (encoder->config.format == ENCODER_NETFLOW9)
+		follow_base(encoder, record);
+	if (template->drops == TEMPLATE_DROPS_RECORD && record->metrics.drops.packets)
+		return append_split(encoder, record);
+	form = template_match_flow(template, record);
+	if (form)
+		append(encoder, form, record, &totals);
+	return form;
+}
+
+GPtrArray *encoder_templates(struct encoder *encoder)
+{
+	return encoder->templates;
+}
+
+GPtrArray *encoder_options(struct encoder *encoder, const struct options *options)
+{
+	GPtrArray *messages = g_ptr_array_new_with_free_func((GDestroyNotify)message_unref);
+
+	options_records(&encoder->config, options, messages);
+	for (unsigned int i = 0; i < messages->len; i++)
+		skip_uptime(encoder, messages->pdata[i]);
+	return messages;
 }
 
 /* RFC 7011 3.1, RFC 3954 5.1 */
 size_t encoder_write_header(enum encoder_format format, const struct message *message,
 			    const struct message_header *header, uint8_t out[MESSAGE_HEADER_MAX])
 {
-	uint8_t *at = out;
+	struct wire wire;
 
+	wire_init(&wire, out, MESSAGE_HEADER_MAX);
 	if (format == ENCODER_NETFLOW9) {
-		at = put16(at, 9);
-		at = put16(at, message->n_records);
-		at = put32(at, header->uptime_ms);
+		wire_put(&wire, 9, 2);
+		wire_put(&wire, message->n_records, 2);
+		wire_put(&wire, header->uptime_ms - message->uptime_skip_ms, 4);
 	} else {
-		at = put16(at, 10);
-		at = put16(at, 16 + message->size);
+		wire_put(&wire, 10, 2);
+		wire_put(&wire, sets_message_header(format) + message->size, 2);
 	}
-	at = put32(at, header->export_time_s);
-	at = put32(at, header->sequence);
-	at = put32(at, header->domain);
-	return at - out;
+	wire_put(&wire, header->export_time_s, 4);
+	wire_put(&wire, header->sequence, 4);
+	wire_put(&wire, header->domain, 4);
+	return wire_used(&wire);
 }

@@ -30,6 +30,8 @@ struct message {
 	uint32_t size;	     /* octets of body */
 	uint64_t n_packets;  /* carried by the flow records: what is lost if this message is */
 	uint64_t n_octets;
+	uint32_t uptime_skip_ms; /* NetFlow v9: its times count from so long after boot, and so does
+				    its header (49.7 days are more than 32 bits hold) */
 	uint8_t body[];
 };
 
@@ -64,8 +66,8 @@ struct encoder_config {
 struct encoder *encoder_new(const struct encoder_config *config, GError **error);
 void encoder_free(struct encoder *encoder);
 
-/* Appends the records that the template makes of a flow (none if nothing matches); emits when a
- * message is full. */
+/* Appends the records that the template makes of a flow; emits when a message is full. Returns
+ * false if the template has no record for such a flow. */
 bool encoder_append(struct encoder *encoder, const struct flow_record *record);
 
 /* Emits what is held. */

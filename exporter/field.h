@@ -71,6 +71,26 @@ const struct field *field_by_name(const char *name);
 /* The row whose name is nearest, for "did you mean"; NULL if none is near. */
 const struct field *field_nearest(const char *name);
 
+/* The row that carries the field in NetFlow v9: itself, or the form that v9 has for it
+ * (fields.def); NULL: there is none. */
+const struct field *field_in_v9(const struct field *field);
+
+/* The enterprise number of the field, 0: IANA's. */
+static inline uint32_t field_pen(const struct field *field, uint32_t enterprise_number)
+{
+	return field->pen == FIELD_OWN ? enterprise_number : field->pen;
+}
+
+/* Abstract data type by its name in RFC 7012, and its octets (0: any). */
+const char *field_type_name(const struct field *field);
+uint16_t field_type_size(const struct field *field);
+
+/* Unsigned number, which may be sent in fewer octets (RFC 7011 6.2). */
+bool field_is_number(const struct field *field);
+
+/* Value of a field of a number or time type as it stands in the record. */
+uint64_t field_number(const struct field *field, const struct flow_record *record);
+
 /* Text of the field's value for people and JSON (no quotes); returns buf. */
 const char *field_format(const struct field *field, const struct flow_record *record, char *buf,
 			 size_t size);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The ipfix implementation of encoder.h. */
+/* IPFIX (RFC 7011) of encoder_format.h. */
 #ifndef BPFLOWD_IPFIX_H
 #define BPFLOWD_IPFIX_H
 
-#include "encoder.h"
+#include "encoder_format.h"
 
 #endif

@@ -27,6 +27,12 @@ enum flow_end_reason {
 	FLOW_END_RESOURCES = 5,
 };
 
+/* IANA forwardingStatus (89, RFC 7270 4.12): two bits of status, six of reason */
+enum forwarding_status { FORWARDING_STATUS_FORWARDED = 64, FORWARDING_STATUS_DROPPED = 128 };
+
+/* ntop FLOW_VERDICT */
+enum flow_verdict { FLOW_VERDICT_PASSED = 1, FLOW_VERDICT_DROPPED = 2 };
+
 struct flow_record {
 	struct flow_id id;
 	struct flow_metrics metrics;

@@ -13,7 +13,8 @@
 #include "field.h"
 #include "yaml.h"
 
-#define TEMPLATE_MAX_FIELDS 60 /* tshark decodes no more */
+#define TEMPLATE_MAX_FIELDS 60	/* tshark decodes no more */
+#define TEMPLATE_FIRST_ID   256 /* RFC 7011 3.4.1 */
 
 /* What a record asks of a flow; bits of template_record.match, all must hold. */
 enum template_match {

@@ -50,3 +50,10 @@ tests_unit_test_cache_model_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_record
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_LDADD = $(unit_ldadd)
+wire_fixture = tests/unit/wire_fixture.c tests/unit/wire_fixture.h
+wire_cflags = $(AM_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
+EXTRA_DIST += tests/golden
+UNIT_TESTS += tests/unit/test_ipfix
+tests_unit_test_ipfix_CFLAGS = $(wire_cflags)
+tests_unit_test_ipfix_SOURCES = tests/unit/test_ipfix.c $(wire_fixture)
+tests_unit_test_ipfix_LDADD = $(unit_ldadd)

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* Values on their way from struct flow_record to the wire. */
+#include "config.h"
+
+#include "plan.h"
+
+#include <string.h>
+
+#include "text.h"
+
+#define NTP_UNIX_OFFSET 2208988800ull /* seconds from 1900 to 1970 (RFC 5905 6) */
+
+static bool is_plain_number(const struct field *field)
+{
+	return (field_is_number(field) || field->type == FIELD_MSEC) &&
+	       field->group != FIELD_GROUP_DNS;
+}
+
+static enum plan_op choose_op(const struct field *field, uint16_t length)
+{
+	switch (field->type) {
+	case FIELD_IPV4:
+	case FIELD_IPV6:
+	case FIELD_MAC:
+	case FIELD_OCTETS:
+		return PLAN_COPY;
+	case FIELD_NSEC:
+		return PLAN_NTP;
+	case FIELD_UPTIME:
+		return PLAN_UPTIME;
+	case FIELD_STRING:
+		return length == FIELD_VARIABLE ? PLAN_VARIABLE : PLAN_TEXT;
+	default:
+		break;
+	}
+	if (field->merge == FIELD_MERGE_OR)
+		return PLAN_FLAGS;
+	if (!is_plain_number(field) || field->size != length)
+		return PLAN_NUMBER;
+	return length == 1 ? PLAN_8 : length == 2 ? PLAN_16 : length == 4 ? PLAN_32 : PLAN_64;
+}
+
+/* Shares what is left of the message among the variable strings. */
+static bool limit_texts(struct plan *plan, uint32_t room, GError **error)
+{
+	uint32_t prefixes = 3 * plan->n_variable;
+	uint32_t left = room > plan->fixed_size + prefixes ? room - plan->fixed_size - prefixes : 0;
+	uint32_t needed = plan->fixed_size + plan->n_variable * (3 + PLAN_TEXT_MIN);
+
+	if (needed > room) {
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSPC,
+			    "a record takes %u octets, a message has room for %u", needed, room);
+		return false;
+	}
+	for (unsigned int i = 0; i < plan->n_fields; i++) {
+		struct plan_field *field = &plan->fields[i];
+
+		if (field->op == PLAN_VARIABLE)
+			field->length = MIN(field->field->size - 1u, left / plan->n_variable);
+	}
+	return true;
+}
+
+bool plan_init(struct plan *plan, const struct template_record *record, uint32_t room,
+	       GError **error)
+{
+	memset(plan, 0, sizeof(*plan));
+	plan->id = record->id;
+	plan->n_fields = record->n_fields;
+	for (unsigned int i = 0; i < record->n_fields; i++) {
+		const struct template_field *from = &record->fields[i];
+
+		plan->fields[i] = (struct plan_field){
+			.field = from->field,
+			.offset = from->field->offset,
+			.length = from->length,
+			.op = choose_op(from->field, from->length),
+			.swap = from->field->type == FIELD_IPV4,
+		};
+		if (from->length == FIELD_VARIABLE)
+			plan->n_variable++;
+		else
+			plan->fixed_size += from->length;
+	}
+	plan->min_size = plan->fixed_size + plan->n_variable;
+	return limit_texts(plan, room, error);
+}
+
+uint32_t plan_size(const struct plan *plan, const struct flow_record *record)
+{
+	uint32_t size = plan->fixed_size;
+	char text[RECORD_DNS_NAME_MAX];
+
+	if (plan->n_variable == 0)
+		return size;
+	for (unsigned int i = 0; i < plan->n_fields; i++) {
+		const struct plan_field *field = &plan->fields[i];
+		size_t length;
+
+		if (field->op != PLAN_VARIABLE)
+			continue;
+		length = plan_text(field, record, text);
+		size += length + (length < 255 ? 1 : 3);
+	}
+	return size;
+}
+
+/* dateTimeNanoseconds is the 64-bit NTP format: seconds since 1900 and a binary fraction. */
+static uint64_t to_ntp(uint64_t unix_ns)
+{
+	uint64_t seconds = unix_ns / NSEC_PER_SEC + NTP_UNIX_OFFSET;
+	uint64_t fraction = ((unix_ns % NSEC_PER_SEC) << 32) / NSEC_PER_SEC;
+
+	return seconds << 32 | fraction;
+}
+
+uint64_t plan_number(const struct plan_field *field, const struct flow_record *record,
+		     uint64_t base_ms)
+{
+	uint64_t value = field_number(field->field, record);
+	uint64_t max = field->length < 8 ? (1ull << 8 * field->length) - 1 : UINT64_MAX;
+
+	switch (field->op) {
+	case PLAN_FLAGS:
+		return value & max;
+	case PLAN_NTP:
+		return to_ntp(value);
+	case PLAN_UPTIME:
+		/* what began before the boot that the header tells can't be said */
+		return value > base_ms ? (uint32_t)(value - base_ms) : 0;
+	default:
+		/* RFC 7011 6.2 allows fewer octets only for what fits; the largest number at least
+		 * doesn't look like a small one */
+		return MIN(value, max);
+	}
+}
+
+size_t plan_text(const struct plan_field *field, const struct flow_record *record, char *out)
+{
+	const char *text = (const char *)record + field->offset;
+
+	return text_copy(out, field->length, text, field->field->size);
+}
+
+static void write_text(const struct plan_field *field, const struct flow_record *record,
+		       struct wire *wire)
+{
+	uint8_t *at = wire_take(wire, field->length);
+	size_t used;
+
+	if (!at)
+		return;
+	used = plan_text(field, record, (char *)at);
+	memset(at + used, 0, field->length - used);
+}
+
+static void write_variable(const struct plan_field *field, const struct flow_record *record,
+			   struct wire *wire)
+{
+	char text[RECORD_DNS_NAME_MAX];
+	size_t length = plan_text(field, record, text);
+
+	if (length < 255) {
+		wire_put(wire, length, 1);
+	} else {
+		wire_put(wire, 255, 1);
+		wire_put(wire, length, 2);
+	}
+	wire_put_bytes(wire, text, length);
+}
+
+void plan_write(const struct plan *plan, const struct flow_record *record, uint64_t base_ms,
+		struct wire *wire)
+{
+	for (unsigned int i = 0; i < plan->n_fields; i++) {
+		const struct plan_field *field = &plan->fields[i];
+
+		switch (field->op) {
+		case PLAN_COPY:
+			wire_put_bytes(wire, (const uint8_t *)record + field->offset,
+				       field->length);
+			break;
+		case PLAN_TEXT:
+			write_text(field, record, wire);
+			break;
+		case PLAN_VARIABLE:
+			write_variable(field, record, wire);
+			break;
+		default:
+			wire_put(wire, plan_value(field, record, base_ms), field->length);
+		}
+	}
+}
