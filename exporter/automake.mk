@@ -30,9 +30,11 @@ libpure_a_SOURCES = \
 	exporter/wire.h \
 	exporter/yaml.c exporter/yaml.h exporter/yaml_error.c exporter/yaml_file.c exporter/yaml_file.h
 
-libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)
+libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(CARES_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)
 libexporter_a_SOURCES = \
-	exporter/collector.c exporter/collector.h \
+	exporter/collector.c exporter/collector.h exporter/collector_private.h \
+	exporter/collector_queue.c exporter/collector_queue.h \
+	exporter/collector_send.c exporter/collector_session.c exporter/collector_split.c \
 	exporter/control.c exporter/control.h \
 	exporter/control_socket.c exporter/control_socket.h \
 	exporter/daemon.c exporter/daemon.h exporter/daemon_private.h \
@@ -44,13 +46,16 @@ libexporter_a_SOURCES = \
 	exporter/interfaces_link.c exporter/interfaces_link.h \
 	exporter/interfaces_netns.c exporter/interfaces_netns.h \
 	exporter/outputs.c exporter/outputs.h \
-	exporter/transport.c exporter/transport.h
+	exporter/resolver.c exporter/resolver.h \
+	exporter/transport.c exporter/transport.h exporter/transport_private.h \
+	exporter/transport_file.c exporter/transport_sctp.c \
+	exporter/transport_tcp.c exporter/transport_stream.h exporter/transport_udp.c
 if WITH_HTTP
 libexporter_a_SOURCES += exporter/http.c exporter/http.h
 endif
 
 pure_libs = $(FIXBUF_LIBS) $(YAML_LIBS) $(GLIB_LIBS) -lm
-exporter_libs = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) $(MNL_LIBS) $(CAPNG_LIBS) $(TLS_LIBS) $(HTTP_LIBS) $(SYSTEMD_LIBS)
+exporter_libs = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) $(MNL_LIBS) $(CAPNG_LIBS) $(CARES_LIBS) $(TLS_LIBS) $(HTTP_LIBS) $(SYSTEMD_LIBS)
 
 sbin_PROGRAMS += exporter/bpflowd
 exporter_bpflowd_SOURCES = exporter/main.c

@@ -1,4 +1,265 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One collector: its life, its place on the main loop, its timers. Above: collector_group.c; below:
+ * collector_session.c, collector_send.c.
+ */
 #include "config.h"
 
 #include "collector.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "clock.h"
+#include "collector_private.h"
+#include "log.h"
+
+struct collector_source {
+	GSource source; /* first */
+	struct collector *collector;
+};
+
+static gboolean dispatch(GSource *source, GSourceFunc callback, void *data)
+{
+	collector_run(((struct collector_source *)source)->collector);
+	return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs source_functions = {.dispatch = dispatch};
+
+static uint64_t now_mono_ns(void)
+{
+	struct clock_now now;
+
+	clock_read(&now);
+	return now.mono_ns;
+}
+
+struct collector *collector_new(const struct settings_collector *settings, uint32_t domain,
+				uint64_t boot_real_ms, const struct collector_callbacks *callbacks)
+{
+	struct collector *collector = g_new0(struct collector, 1);
+	GSource *source = g_source_new(&source_functions, sizeof(struct collector_source));
+
+	((struct collector_source *)source)->collector = collector;
+	g_source_set_static_name(source, "collector");
+	g_source_set_ready_time(source, 0);
+	g_source_attach(source, g_main_context_get_thread_default());
+	collector->source = source;
+	collector->settings = settings;
+	collector->domain = domain;
+	collector->boot_real_ms = boot_real_ms;
+	collector->callbacks = *callbacks;
+	collector->state = COLLECTOR_WAITING;
+	return collector;
+}
+
+void collector_free(struct collector *collector)
+{
+	if (!collector)
+		return;
+	session_end(collector);
+	send_drop_all(collector);
+	queue_clear(&collector->queue);
+	g_source_destroy(collector->source);
+	g_source_unref(collector->source);
+	g_free(collector->sent);
+	g_free(collector);
+}
+
+static bool same_session(const struct settings_collector *a, const struct settings_collector *b)
+{
+	return a->transport == b->transport && a->protocol == b->protocol && a->port == b->port &&
+	       a->source_port == b->source_port && g_strcmp0(a->address, b->address) == 0 &&
+	       g_strcmp0(a->file, b->file) == 0 && g_strcmp0(a->source, b->source) == 0 &&
+	       a->rotate_size == b->rotate_size && a->rotate_interval_ns == b->rotate_interval_ns &&
+	       g_strcmp0(a->tls.ca, b->tls.ca) == 0 &&
+	       g_strcmp0(a->tls.certificate, b->tls.certificate) == 0 &&
+	       g_strcmp0(a->tls.key, b->tls.key) == 0 && a->tls.verify == b->tls.verify;
+}
+
+void collector_set_settings(struct collector *collector, const struct settings_collector *settings)
+{
+	const struct settings_collector *old = collector->settings;
+	uint16_t kept_port = collector->session_settings.source_port;
+	bool same = same_session(old, settings);
+
+	collector->settings = settings;
+	if (same) {
+		/* the old strings are about to go */
+		collector->session_settings = *settings;
+		collector->session_settings.source_port = kept_port;
+		return;
+	}
+	session_end(collector);
+	memset(&collector->session_settings, 0, sizeof(collector->session_settings));
+	collector->retry_ns = 0;
+	collector->failure_logged = false;
+	g_source_set_ready_time(collector->source, 0);
+}
+
+void collector_enqueue(struct collector *collector, struct message *message)
+{
+	const struct transport *transport = collector->transport;
+
+	send_enqueue(collector, message);
+	g_source_set_ready_time(collector->source, 0);
+	if (collector->state == COLLECTOR_UP && !(transport->want & POLLOUT) &&
+	    !transport->blocked && !collector->pace_ns &&
+	    collector->queue.n - collector->n_unacked >= COLLECTOR_BATCH)
+		send_pump(collector, now_mono_ns());
+}
+
+void collector_refresh(struct collector *collector)
+{
+	collector->refresh_ns = 0;
+	collector->n_copies = 1;
+	g_source_set_ready_time(collector->source, 0);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a && b ? MIN(a, b) : a | b;
+}
+
+static uint64_t next_deadline(const struct collector *collector)
+{
+	uint64_t due = collector->transport ? collector->transport->wake_ns : 0;
+
+	switch (collector->state) {
+	case COLLECTOR_WAITING:
+		return collector->retry_ns;
+	case COLLECTOR_RESOLVING:
+		return 0;
+	case COLLECTOR_CONNECTING:
+		return earlier(due, collector->connect_limit_ns);
+	case COLLECTOR_UP:
+		break;
+	}
+	due = earlier(due, collector->refresh_ns);
+	due = earlier(due, collector->resolve_ns);
+	due = earlier(due, collector->pace_ns);
+	return earlier(due, collector->ack_ns);
+}
+
+static GIOCondition condition_of(short events)
+{
+	return (events & POLLIN ? G_IO_IN : 0) | (events & POLLOUT ? G_IO_OUT : 0) | G_IO_ERR |
+	       G_IO_HUP;
+}
+
+static void watch(struct collector *collector, uint64_t now_ns)
+{
+	const struct transport *transport = collector->transport;
+	short want = transport ? transport->want : 0;
+	uint64_t due = next_deadline(collector);
+
+	if (transport && !collector->tag)
+		collector->tag =
+			g_source_add_unix_fd(collector->source, transport->fd, condition_of(want));
+	else if (transport && want != collector->watched)
+		g_source_modify_unix_fd(collector->source, collector->tag, condition_of(want));
+	collector->watched = want;
+	if (!due)
+		g_source_set_ready_time(collector->source, -1);
+	else
+		g_source_set_ready_time(
+			collector->source,
+			due <= now_ns ? 0 : g_get_monotonic_time() + (due - now_ns + 999) / 1000);
+}
+
+void collector_run(struct collector *collector)
+{
+	uint64_t now_ns = now_mono_ns();
+
+	g_source_set_ready_time(collector->source, -1);
+	if (collector->state == COLLECTOR_WAITING && now_ns >= collector->retry_ns)
+		session_start(collector, now_ns);
+	else if (collector->transport)
+		session_step(collector, now_ns);
+	if (collector->state == COLLECTOR_UP)
+		send_pump(collector, now_ns);
+	watch(collector, now_ns);
+}
+
+static void drain_begin(struct collector *collector)
+{
+	collector->draining = true;
+	if (collector->state == COLLECTOR_UP)
+		send_push_options(collector);
+	if (collector->state == COLLECTOR_WAITING)
+		collector->retry_ns = 0;
+}
+
+/* Nothing more will leave before the deadline. */
+static bool drain_over(const struct collector *collector, uint64_t deadline_ns)
+{
+	return collector->queue.n == 0 ||
+	       (collector->state == COLLECTOR_WAITING && collector->retry_ns > deadline_ns);
+}
+
+/* One turn for a collector; says when it wants the next one. */
+static uint64_t drain_turn(struct collector *collector, uint64_t deadline_ns, struct pollfd *ready)
+{
+	uint64_t due;
+
+	*ready = (struct pollfd){.fd = -1};
+	if (drain_over(collector, deadline_ns))
+		return deadline_ns;
+	if (!collector->draining)
+		drain_begin(collector);
+	collector_run(collector);
+	if (drain_over(collector, deadline_ns))
+		return 0;
+	if (collector->transport) {
+		ready->fd = collector->transport->fd;
+		ready->events = collector->transport->want;
+	}
+	due = next_deadline(collector);
+	return due ? MIN(due, deadline_ns) : deadline_ns;
+}
+
+bool collector_drain_all(struct collector *const *collectors, int n_collectors,
+			 uint64_t deadline_mono_ns)
+{
+	g_autofree struct pollfd *ready = g_new(struct pollfd, n_collectors);
+	bool over = false, empty = true;
+
+	while (!over && now_mono_ns() < deadline_mono_ns) {
+		uint64_t now_ns, due = deadline_mono_ns;
+		bool resolving = false;
+
+		over = true;
+		for (int i = 0; i < n_collectors; i++) {
+			uint64_t next = drain_turn(collectors[i], deadline_mono_ns, &ready[i]);
+
+			due = MIN(due, next);
+			over &= drain_over(collectors[i], deadline_mono_ns);
+			resolving |= collectors[i]->resolver != NULL;
+		}
+		now_ns = now_mono_ns();
+		if (resolving)
+			g_main_context_iteration(g_main_context_get_thread_default(), false);
+		if (!over && due > now_ns)
+			poll(ready, n_collectors,
+			     MIN((due - now_ns) / NSEC_PER_MSEC + 1, resolving ? 5 : 100));
+	}
+	for (int i = 0; i < n_collectors; i++)
+		empty &= collectors[i]->queue.n == 0;
+	return empty;
+}
+
+bool collector_drain(struct collector *collector, uint64_t deadline_mono_ns)
+{
+	return collector_drain_all(&collector, 1, deadline_mono_ns);
+}
+
+const struct collector_stats *collector_stats(const struct collector *collector)
+{
+	return &collector->stats;
+}
+
+const struct settings_collector *collector_settings(const struct collector *collector)
+{
+	return collector->settings;
+}

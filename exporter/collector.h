@@ -70,6 +70,10 @@ void collector_refresh(struct collector *collector);
 /* Sends until the queue is empty or the deadline passes; true if empty. */
 bool collector_drain(struct collector *collector, uint64_t deadline_mono_ns);
 
+/* The same for several at once: one that is stuck takes no time from the others. */
+bool collector_drain_all(struct collector *const *collectors, int n_collectors,
+			 uint64_t deadline_mono_ns);
+
 const struct collector_stats *collector_stats(const struct collector *collector);
 const struct settings_collector *collector_settings(const struct collector *collector);
 

@@ -17,10 +17,16 @@
 
 enum transport_state { TRANSPORT_CONNECTING, TRANSPORT_UP, TRANSPORT_FAILED };
 
+/* Codes are errno values, or 0 where there is none that fits. */
+#define TRANSPORT_ERROR transport_error_quark()
+GQuark transport_error_quark(void);
+
 /* One message: header and shared body. */
 struct transport_message {
 	struct iovec part[2];
 	bool template; /* SCTP: reliable and ordered */
+	bool joined;   /* set by send: went in one packet with the one before, for a device to cut
+			*/
 };
 
 struct transport;
@@ -31,16 +37,26 @@ struct transport_ops {
 	uint32_t default_message_size;
 	bool templates_expire; /* UDP: resend periodically, never withdraw (RFC 7011 8.4) */
 	bool stream;	       /* a torn message must be finished or the session ended */
-	/* Opens a session to an address (NULL for a file); never blocks. */
+	/* What can be known before a session is opened: the file can be written, the certificates
+	 * load. NULL: nothing. */
+	bool (*check)(const struct settings_collector *collector, GError **error);
+	/* Opens a session to an address (NULL for a file); never blocks. The settings must outlive
+	 * it. */
 	struct transport *(*open)(const struct settings_collector *collector,
 				  const struct sockaddr *address, socklen_t length, GError **error);
-	/* Goes on with connecting or a handshake; call it when the descriptor is ready. */
+	/* Goes on with connecting or a handshake, throws away what the peer says, notices its end;
+	 * call it when the descriptor is ready or wake_ns has come. */
 	enum transport_state (*step)(struct transport *transport, GError **error);
-	/* Sends messages in order; returns how many went completely, 0 when the socket is full,
-	 * negative errno when the session is broken. A partly sent one is kept by the transport and
-	 * counted when it is complete. */
-	int (*send)(struct transport *transport, const struct transport_message *messages,
+	/* Sends messages in order; returns how many went completely, 0 when no more goes now (wait
+	 * for the descriptor or wake_ns), negative errno when the session is broken: -EMSGSIZE says
+	 * only that the first message is larger than max_message_size, which is set anew. The first
+	 * n_held messages have gone in part: they must come first again, unchanged, until they are
+	 * counted. */
+	int (*send)(struct transport *transport, struct transport_message *messages,
 		    int n_messages);
+	/* How many of the messages that went completely, the last ones, the peer's kernel has not
+	 * acknowledged: a new session must send them again. NULL: always 0. */
+	int (*unacked)(struct transport *transport);
 	void (*close)(struct transport *transport);
 };
 
@@ -49,6 +65,13 @@ struct transport {
 	int fd;
 	short want;		   /* poll events to wait for */
 	uint32_t max_message_size; /* of this path now */
+	uint64_t wake_ns;	   /* CLOCK_MONOTONIC: call step no later than this, 0: no need */
+	int n_held;		   /* see send */
+	int blocked;  /* errno why send gets no further though it should: ENOBUFS, ENOSPC, 0 */
+	bool expired; /* the session is to be renewed: a file's rotation, DTLS without heartbeat */
+	/* A datagram did not arrive: the start of it, as an ICMP error quotes it. May be NULL. */
+	void (*refused)(void *user, int error, const uint8_t *head, size_t size);
+	void *user;
 };
 
 /* The row of a kind, never NULL. */
@@ -57,5 +80,9 @@ const struct transport_ops *transport_ops(enum transport_kind kind);
 /* Whether the running system offers the transport; says what is missing and the remedy. Used at
  * --check, start, reload. */
 bool transport_available(enum transport_kind kind, GError **error);
+
+/* The same, and what the settings of this collector name: a file that can't be written, a key that
+ * does not load. Used at start and reload. */
+bool transport_check(const struct settings_collector *collector, GError **error);
 
 #endif

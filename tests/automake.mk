@@ -57,3 +57,11 @@ UNIT_TESTS += tests/unit/test_ipfix
 tests_unit_test_ipfix_CFLAGS = $(wire_cflags)
 tests_unit_test_ipfix_SOURCES = tests/unit/test_ipfix.c $(wire_fixture)
 tests_unit_test_ipfix_LDADD = $(unit_ldadd)
+
+# sessions of collector.c against sockets of our own
+transport_harness = tests/transport/harness.c tests/transport/harness.h
+transport_ldadd = libexporter.a $(unit_ldadd) $(CARES_LIBS) $(TLS_LIBS)
+
+UNIT_TESTS += tests/transport/test_udp
+tests_transport_test_udp_SOURCES = tests/transport/test_udp.c $(transport_harness)
+tests_transport_test_udp_LDADD = $(transport_ldadd)

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One collector inside: collector.c is its life and its timers, collector_session.c how a session
+ * comes and goes, collector_send.c what goes out in which order, collector_split.c what becomes of
+ * a message that the path no longer takes.
+ */
+#ifndef BPFLOWD_COLLECTOR_PRIVATE_H
+#define BPFLOWD_COLLECTOR_PRIVATE_H
+
+#include <glib.h>
+
+#include "collector.h"
+#include "collector_queue.h"
+#include "resolver.h"
+#include "transport.h"
+
+#define COLLECTOR_BATCH 64  /* messages that are sent at a time */
+#define COLLECTOR_SENT	512 /* datagrams remembered, to know which one an ICMP error speaks of */
+
+enum collector_state {
+	COLLECTOR_WAITING, /* until retry_ns */
+	COLLECTOR_RESOLVING,
+	COLLECTOR_CONNECTING,
+	COLLECTOR_UP,
+};
+
+/* What a datagram carried, and how to know it again. */
+struct sent_datagram {
+	uint8_t header[MESSAGE_HEADER_MAX];
+	uint8_t header_size;	/* 0: none, or counted already */
+	bool joined;		/* went in one packet with the one before */
+	struct message message; /* without body */
+};
+
+struct collector {
+	GSource *source; /* descriptor and timer */
+	void *tag;	 /* of the descriptor in source */
+	short watched;
+	const struct settings_collector *settings;
+	/* settings of the session: the source port is kept, once the kernel has chosen it */
+	struct settings_collector session_settings;
+	struct collector_callbacks callbacks;
+	struct collector_stats stats;
+	uint32_t domain;
+	uint64_t boot_real_ms;
+	bool draining;
+
+	/* session */
+	enum collector_state state;
+	struct transport *transport;
+	struct resolver *resolver;
+	GArray *addresses; /* struct resolver_address, to be tried in order */
+	guint next_address;
+	struct resolver_address peer;
+	uint64_t retry_ns;	   /* waiting: when to try again */
+	uint64_t connect_limit_ns; /* connecting: when to give up */
+	uint64_t resolve_ns;	   /* up, over UDP: when to ask for the name again */
+	uint64_t retry_interval_ns;
+	bool failure_logged;
+	int blocked; /* logged errno of a session that doesn't take anything */
+
+	/* sending: entries [0, n_unacked) went, the rest did not */
+	struct queue queue;
+	uint32_t n_unacked;
+	uint64_t refresh_ns; /* when templates or options are due, 0: at once */
+	uint32_t n_since_refresh;
+	uint32_t n_copies; /* early copies of the templates still to come (RFC 7011 8.4) */
+	uint64_t ack_ns;   /* when to ask what was acknowledged */
+	uint64_t ack_pause_ns;
+	double tokens; /* records that may go now */
+	uint64_t tokens_ns;
+	uint64_t pace_ns;
+	uint64_t refused_ns;	     /* last ICMP error */
+	uint64_t sent_since_refused; /* datagrams */
+	struct sent_datagram *sent;  /* COLLECTOR_SENT of them, UDP only */
+	uint32_t next_sent;
+};
+
+/* Does what is due at this moment: the timer's and the descriptor's work. */
+void collector_run(struct collector *collector);
+
+/* session */
+void session_start(struct collector *collector, uint64_t now_ns);
+void session_step(struct collector *collector, uint64_t now_ns);
+/* Ends a session that lives or begins; what was not acknowledged will be sent again. */
+void session_end(struct collector *collector);
+/* The same with a reason: the next address, or wait for the next attempt. */
+void session_fail(struct collector *collector, const char *reason, uint64_t now_ns);
+/* A new session at once, with nothing wrong. */
+void session_renew(struct collector *collector, uint64_t now_ns);
+void session_set_up(struct collector *collector, bool up);
+
+/* send */
+void send_begin(struct collector *collector, bool same_session, uint64_t now_ns);
+void send_reset(struct collector *collector);
+void send_pump(struct collector *collector, uint64_t now_ns);
+void send_refused(void *user, int error, const uint8_t *head, size_t size);
+/* Drops the oldest data where there is no room. */
+void send_enqueue(struct collector *collector, struct message *message);
+/* Everything that waits is lost. */
+void send_drop_all(struct collector *collector);
+void send_push_options(struct collector *collector);
+
+/* Pieces of at most max_size octets of body, from the templates the message was made with;
+ * NULL if it can't be. The caller owns the array and its messages. */
+GPtrArray *message_split(const struct message *message, const GPtrArray *templates,
+			 uint32_t max_size);
+
+#endif

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes out, in which order, under which number: templates first, then the queue; what does not
+ * go is counted, and leaves a gap in the numbers (RFC 7011 10.2.2). Above: collector.c; below:
+ * transport.c.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "clock.h"
+#include "collector_private.h"
+#include "log.h"
+
+#define COPIES_AT_START	   2 /* of new templates, before their first use (RFC 7011 8.4) */
+#define EARLY_REFRESHES	   2 /* more of them in the first seconds */
+#define EARLY_REFRESH_NS   (2 * NSEC_PER_SEC)
+#define REFUSED_REFRESH_NS NSEC_PER_SEC /* while nobody listens: whoever comes back needs them */
+#define ACK_EVERY_NS	   (50 * NSEC_PER_MSEC)
+#define ACK_SLOWEST_NS	   (2 * NSEC_PER_SEC)
+#define PACE_EVERY_NS	   (20 * NSEC_PER_MSEC)
+
+static const struct transport_ops *ops_of(const struct collector *collector)
+{
+	return collector->transport->ops;
+}
+
+static void update_queued(struct collector *collector, const struct message *message, int sign)
+{
+	struct collector_stats *stats = &collector->stats;
+
+	stats->queued_bytes = collector->queue.bytes;
+	stats->queued_messages = collector->queue.n;
+	stats->queued_flows += sign * (int64_t)message->n_flows;
+	stats->queued_packets += sign * message->n_packets;
+	stats->queued_octets += sign * message->n_octets;
+}
+
+static void push(struct collector *collector, struct message *message)
+{
+	queue_push(&collector->queue, message);
+	update_queued(collector, message, 1);
+}
+
+static void insert(struct collector *collector, uint32_t at, struct message *message)
+{
+	queue_insert(&collector->queue, at, message);
+	update_queued(collector, message, 1);
+}
+
+static struct message *take(struct collector *collector, uint32_t at)
+{
+	struct message *message = queue_take(&collector->queue, at);
+
+	update_queued(collector, message, -1);
+	return message;
+}
+
+/* First entry that has not gone, wholly or in part. */
+static uint32_t first_untouched(const struct collector *collector)
+{
+	return collector->n_unacked + (collector->transport ? collector->transport->n_held : 0);
+}
+
+static void count_lost(struct collector *collector, const struct message *message,
+		       enum collector_loss loss)
+{
+	if (message->kind != MESSAGE_DATA)
+		return;
+	collector->stats.lost[loss].messages++;
+	collector->stats.lost[loss].records += message->n_sequence;
+	collector->stats.lost[loss].flows += message->n_flows;
+	collector->stats.lost[loss].packets += message->n_packets;
+	collector->stats.lost[loss].octets += message->n_octets;
+}
+
+/* The gap opens where the message would have gone: behind one that is half out, else now. */
+static void leave_gap(struct collector *collector, uint32_t at, uint32_t n_sequence)
+{
+	if (at > collector->n_unacked)
+		queue_at(&collector->queue, at - 1)->gap += n_sequence;
+	else
+		collector->stats.sequence += n_sequence;
+}
+
+static void drop(struct collector *collector, uint32_t at, enum collector_loss loss)
+{
+	struct message *message = queue_at(&collector->queue, at)->message;
+
+	leave_gap(collector, at, message->n_sequence);
+	message = take(collector, at);
+	count_lost(collector, message, loss);
+	message_unref(message);
+}
+
+void send_enqueue(struct collector *collector, struct message *message)
+{
+	uint64_t size = message->size + MESSAGE_HEADER_MAX;
+
+	while (collector->queue.bytes + size > collector->settings->queue_size) {
+		uint32_t at = first_untouched(collector);
+
+		while (at < collector->queue.n &&
+		       queue_at(&collector->queue, at)->message->kind != MESSAGE_DATA)
+			at++;
+		if (at < collector->queue.n) {
+			drop(collector, at, COLLECTOR_LOST_QUEUE);
+			continue;
+		}
+		/* all that is left has gone in part or waits for its acknowledgement */
+		count_lost(collector, message, COLLECTOR_LOST_QUEUE);
+		leave_gap(collector, at, message->n_sequence);
+		return;
+	}
+	push(collector, message_ref(message));
+}
+
+void send_drop_all(struct collector *collector)
+{
+	while (collector->queue.n)
+		drop(collector, 0, COLLECTOR_LOST_QUEUE);
+}
+
+static void remove_control(struct collector *collector)
+{
+	uint32_t i = 0;
+
+	while (i < collector->queue.n) {
+		queue_at(&collector->queue, i)->gap = 0;
+		if (queue_at(&collector->queue, i)->message->kind == MESSAGE_DATA)
+			i++;
+		else
+			message_unref(take(collector, i));
+	}
+}
+
+/* Templates and options that wait stand in front of the data, so the search ends soon. */
+static void remove_waiting(struct collector *collector, bool templates)
+{
+	uint32_t at = first_untouched(collector);
+
+	while (at < collector->queue.n) {
+		enum message_kind kind = queue_at(&collector->queue, at)->message->kind;
+
+		if (kind == MESSAGE_DATA)
+			return;
+		if (kind == MESSAGE_OPTIONS || templates)
+			message_unref(take(collector, at));
+		else
+			at++;
+	}
+}
+
+static uint32_t insert_all(struct collector *collector, uint32_t at, const GPtrArray *messages)
+{
+	for (guint i = 0; messages && i < messages->len; i++)
+		insert(collector, at++, message_ref(g_ptr_array_index(messages, i)));
+	return at;
+}
+
+static GPtrArray *ask_options(struct collector *collector)
+{
+	if (!collector->callbacks.options)
+		return NULL;
+	return collector->callbacks.options(collector->callbacks.user, collector);
+}
+
+static void insert_control(struct collector *collector, int n_copies)
+{
+	g_autoptr(GPtrArray) options = ask_options(collector);
+	uint32_t at;
+
+	remove_waiting(collector, n_copies > 0);
+	at = first_untouched(collector);
+	while (n_copies-- > 0)
+		at = insert_all(
+			collector, at,
+			collector->callbacks.templates(collector->callbacks.user, collector));
+	insert_all(collector, at, options);
+}
+
+void send_push_options(struct collector *collector)
+{
+	g_autoptr(GPtrArray) options = ask_options(collector);
+
+	for (guint i = 0; options && i < options->len; i++)
+		push(collector, message_ref(g_ptr_array_index(options, i)));
+}
+
+void send_begin(struct collector *collector, bool same_session, uint64_t now_ns)
+{
+	bool expire = ops_of(collector)->templates_expire;
+
+	if (!same_session)
+		collector->stats.sequence = 0;
+	collector->tokens_ns = now_ns;
+	collector->n_since_refresh = 0;
+	collector->n_copies = expire ? EARLY_REFRESHES : 0;
+	collector->refresh_ns =
+		now_ns + (expire ? EARLY_REFRESH_NS : collector->settings->template_refresh_ns);
+	insert_control(collector, expire ? COPIES_AT_START : 1);
+}
+
+void send_reset(struct collector *collector)
+{
+	collector->n_unacked = 0;
+	collector->ack_ns = 0;
+	collector->pace_ns = 0;
+	remove_control(collector);
+}
+
+static bool refresh_due(const struct collector *collector, uint64_t now_ns)
+{
+	uint32_t every = collector->settings->template_refresh_messages;
+
+	return now_ns >= collector->refresh_ns || (every && ops_of(collector)->templates_expire &&
+						   collector->n_since_refresh >= every);
+}
+
+static void refresh(struct collector *collector, uint64_t now_ns)
+{
+	uint64_t interval_ns = collector->settings->template_refresh_ns;
+	bool templates = ops_of(collector)->templates_expire || collector->refresh_ns == 0;
+
+	if (collector->n_copies > 0 && --collector->n_copies > 0)
+		interval_ns = MIN(interval_ns, EARLY_REFRESH_NS);
+	if (collector->refused_ns)
+		interval_ns = MIN(interval_ns, REFUSED_REFRESH_NS);
+	insert_control(collector, templates ? 1 : 0);
+	collector->refresh_ns = now_ns + interval_ns;
+	collector->n_since_refresh = 0;
+}
+
+static void write_header(struct collector *collector, struct queue_entry *entry, uint32_t sequence,
+			 const struct clock_now *now)
+{
+	struct message_header header = {
+		.export_time_s = now->real_ns / NSEC_PER_SEC,
+		.sequence = sequence,
+		.domain = collector->domain,
+	};
+
+	header.uptime_ms = header.export_time_s * 1000ull - collector->boot_real_ms;
+	entry->header_size = encoder_write_header(collector->settings->protocol, entry->message,
+						  &header, entry->header);
+}
+
+/* Records that may go now under max_rate. */
+static bool may_go(struct collector *collector, uint64_t now_ns)
+{
+	uint32_t rate = collector->settings->max_rate;
+	double most = MAX(1, rate * (2.0 * PACE_EVERY_NS / NSEC_PER_SEC));
+
+	collector->pace_ns = 0;
+	if (!rate)
+		return true;
+	collector->tokens += rate * ((now_ns - collector->tokens_ns) / (double)NSEC_PER_SEC);
+	collector->tokens = MIN(collector->tokens, most);
+	collector->tokens_ns = now_ns;
+	if (collector->tokens > 0)
+		return true;
+	collector->pace_ns = now_ns + MAX(PACE_EVERY_NS, -collector->tokens * NSEC_PER_SEC / rate);
+	return false;
+}
+
+/* The next messages to send, headers written; those that have gone in part keep theirs. */
+static int fill_batch(struct collector *collector, struct transport_message *batch)
+{
+	uint32_t sequence = collector->stats.sequence, first = collector->n_unacked;
+	int n = MIN(collector->queue.n - first, COLLECTOR_BATCH);
+	double left = collector->tokens;
+	struct clock_now now;
+
+	clock_read(&now);
+	for (int i = 0; i < n; i++) {
+		struct queue_entry *entry = queue_at(&collector->queue, first + i);
+
+		if (i >= collector->transport->n_held)
+			write_header(collector, entry, sequence, &now);
+		sequence += entry->message->n_sequence + entry->gap;
+		batch[i].part[0].iov_base = entry->header;
+		batch[i].part[0].iov_len = entry->header_size;
+		batch[i].part[1].iov_base = entry->message->body;
+		batch[i].part[1].iov_len = entry->message->size;
+		batch[i].joined = false;
+		batch[i].template = entry->message->kind == MESSAGE_TEMPLATES;
+		left -= entry->message->n_flows;
+		if (collector->settings->max_rate && left <= 0)
+			return i + 1;
+	}
+	return n;
+}
+
+static void count_sent(struct collector_stats *stats, const struct message *message, int sign,
+		       uint32_t header_size)
+{
+	stats->sent_messages += sign;
+	stats->sent_bytes += sign * (int64_t)(message->size + header_size);
+	stats->sent_flows += sign * (int64_t)message->n_flows;
+	stats->sent_packets += sign * message->n_packets;
+	stats->sent_octets += sign * message->n_octets;
+	if (message->kind == MESSAGE_TEMPLATES)
+		stats->sent_templates += sign;
+	else
+		stats->sent_records += sign * (int64_t)message->n_records;
+}
+
+static void remember(struct collector *collector, const struct queue_entry *entry, bool joined)
+{
+	struct sent_datagram *sent;
+
+	if (!collector->sent)
+		collector->sent = g_new0(struct sent_datagram, COLLECTOR_SENT);
+	sent = &collector->sent[collector->next_sent++ % COLLECTOR_SENT];
+	memcpy(sent->header, entry->header, sizeof(sent->header));
+	sent->header_size = entry->header_size;
+	sent->joined = joined;
+	sent->message = *entry->message;
+}
+
+/* The first entry has arrived, as far as anyone can know. */
+static void finish_first(struct collector *collector, bool joined)
+{
+	const struct queue_entry *entry = queue_at(&collector->queue, 0);
+	struct message *message;
+
+	count_sent(&collector->stats, entry->message, 1, entry->header_size);
+	if (ops_of(collector)->templates_expire)
+		remember(collector, entry, joined);
+	message = take(collector, 0);
+	message_unref(message);
+}
+
+/* n more messages have left us, the first that had not. */
+static void advance(struct collector *collector, const struct transport_message *batch, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct queue_entry *entry = queue_at(&collector->queue, collector->n_unacked);
+		const struct message *message = entry->message;
+
+		collector->stats.sequence += message->n_sequence + entry->gap;
+		entry->gap = 0;
+		collector->tokens -= collector->settings->max_rate ? message->n_flows : 0;
+		collector->n_since_refresh += message->kind == MESSAGE_DATA;
+		collector->sent_since_refused++;
+		if (ops_of(collector)->unacked)
+			collector->n_unacked++;
+		else
+			finish_first(collector, batch[i].joined);
+	}
+}
+
+static void take_acknowledged(struct collector *collector, uint64_t now_ns)
+{
+	uint32_t left, before = collector->n_unacked;
+	uint64_t pause_ns = collector->ack_pause_ns;
+
+	if (!before)
+		return;
+	left = ops_of(collector)->unacked(collector->transport);
+	for (; collector->n_unacked > left; collector->n_unacked--)
+		finish_first(collector, false);
+	/* a peer that doesn't read is asked less and less often */
+	pause_ns = left < before ? ACK_EVERY_NS : MIN(2 * pause_ns, ACK_SLOWEST_NS);
+	collector->ack_pause_ns = MAX(pause_ns, ACK_EVERY_NS);
+	collector->ack_ns = left ? now_ns + collector->ack_pause_ns : 0;
+}
+
+/* The first message is too large for the path: it goes in pieces, or is lost. */
+static void split_first(struct collector *collector)
+{
+	uint32_t at = collector->n_unacked;
+	struct queue_entry *entry = queue_at(&collector->queue, at);
+	uint32_t most = collector->transport->max_message_size;
+	const GPtrArray *templates;
+	g_autoptr(GPtrArray) pieces = NULL;
+
+	collector->stats.max_message_size = most;
+	if (collector->settings->protocol == ENCODER_IPFIX &&
+	    entry->header_size + entry->message->size > most && most > entry->header_size) {
+		templates = collector->callbacks.templates(collector->callbacks.user, collector);
+		pieces = message_split(entry->message, templates, most - entry->header_size);
+	}
+	if (!pieces) {
+		drop(collector, at, COLLECTOR_LOST_SEND);
+		return;
+	}
+	message_unref(take(collector, at));
+	insert_all(collector, at, pieces);
+}
+
+static void broken(struct collector *collector, int error, uint64_t now_ns)
+{
+	g_autofree char *reason = g_strdup_printf("session lost: %s", g_strerror(error));
+
+	session_fail(collector, reason, now_ns);
+}
+
+void send_pump(struct collector *collector, uint64_t now_ns)
+{
+	struct transport_message batch[COLLECTOR_BATCH];
+
+	if (refresh_due(collector, now_ns))
+		refresh(collector, now_ns);
+	while (collector->queue.n > collector->n_unacked && may_go(collector, now_ns)) {
+		int n_batch = fill_batch(collector, batch);
+		int n = ops_of(collector)->send(collector->transport, batch, n_batch);
+
+		if (n == -EMSGSIZE) {
+			split_first(collector);
+			continue;
+		}
+		if (n < 0) {
+			broken(collector, -n, now_ns);
+			return;
+		}
+		advance(collector, batch, n);
+		if (collector->transport->expired && !collector->transport->n_held) {
+			take_acknowledged(collector, now_ns);
+			session_renew(collector, now_ns);
+			return;
+		}
+		if (n < n_batch)
+			break;
+		if (refresh_due(collector, now_ns))
+			refresh(collector, now_ns);
+	}
+	take_acknowledged(collector, now_ns);
+}
+
+static struct sent_datagram *sent_at(struct collector *collector, uint32_t i)
+{
+	return &collector->sent[i % COLLECTOR_SENT];
+}
+
+/* Moves what was counted as sent to the losses. */
+static void recount(struct collector *collector, struct sent_datagram *sent)
+{
+	if (!sent->header_size)
+		return;
+	count_sent(&collector->stats, &sent->message, -1, sent->header_size);
+	count_lost(collector, &sent->message, COLLECTOR_LOST_SEND);
+	sent->header_size = 0;
+}
+
+/* A datagram was refused, and with it what went in the same packet: the host that answers may have
+ * taken it uncut, or answer only the first. */
+static void recount_packet(struct collector *collector, const uint8_t *head, size_t size)
+{
+	uint32_t end = collector->next_sent, first = end - MIN(end, COLLECTOR_SENT), i;
+
+	for (i = first; i != end; i++) {
+		const struct sent_datagram *sent = sent_at(collector, i);
+
+		if (sent->header_size && size >= sent->header_size &&
+		    memcmp(sent->header, head, sent->header_size) == 0)
+			break;
+	}
+	if (i == end)
+		return;
+	while (i != first && sent_at(collector, i)->joined)
+		i--;
+	do {
+		recount(collector, sent_at(collector, i++));
+	} while (i != end && sent_at(collector, i)->joined);
+}
+
+static void note_refused(struct collector *collector, int error, uint64_t now_ns)
+{
+	bool news = !collector->refused_ns;
+
+	collector->refused_ns = now_ns;
+	collector->sent_since_refused = 0;
+	collector->stats.failures++;
+	collector->refresh_ns = MIN(collector->refresh_ns, now_ns + REFUSED_REFRESH_NS);
+	if (!news)
+		return;
+	g_strlcpy(collector->stats.last_error, g_strerror(error),
+		  sizeof(collector->stats.last_error));
+	log_warning("collector %s: %s; what is sent is lost", collector->settings->name,
+		    g_strerror(error));
+	session_set_up(collector, false);
+}
+
+void send_refused(void *user, int error, const uint8_t *head, size_t size)
+{
+	struct collector *collector = user;
+	struct clock_now now;
+
+	clock_read(&now);
+	if (error != EMSGSIZE)
+		note_refused(collector, error, now.mono_ns);
+	recount_packet(collector, head, size);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names to addresses without ever blocking: the only door to c-ares, which was chosen over
+ * getaddrinfo_a because it starts no thread and can be cancelled. Above: collector_session.c.
+ */
+#ifndef BPFLOWD_RESOLVER_H
+#define BPFLOWD_RESOLVER_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct resolver;
+
+struct resolver_address {
+	socklen_t length;
+	struct sockaddr_storage address;
+};
+
+/* addresses (struct resolver_address) in the order to try them, owned by the caller; NULL: error
+ * says why, one sentence without end. */
+typedef void resolver_answer(void *user, GArray *addresses, const char *error);
+
+/* True if the text is an address, which needs no asking. */
+bool resolver_is_literal(const char *host);
+
+/* Asks hosts file and name servers as the system says now; answers once, from the main loop, never
+ * before it returns. */
+struct resolver *resolver_new(const char *host, uint16_t port, resolver_answer *answer, void *user);
+
+/* Cancels what has not been answered. May be called from the answer. NULL is fine. */
+void resolver_free(struct resolver *resolver);
+
+#endif

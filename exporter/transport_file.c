@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An IPFIX file (RFC 5655): each file is one session, so it opens with templates and any reader
+ * takes it alone. What an earlier run left, and what grew too large or too old, is set aside as
+ * NAME.YYYYMMDDTHHMMSSZ (UTC). A message is in the file as a whole or not at all. Above:
+ * collector.c.
+ */
+#include "config.h"
+
+#include "transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "transport_private.h"
+
+#define RETRY_NS   NSEC_PER_SEC /* while the disk is full */
+#define START_SYNC (1 << 20) /* octets after which write-out is begun, so that closing is quick */
+#define MODE	   0640
+
+struct file {
+	struct transport transport; /* first */
+	bool regular;
+	uint64_t size;
+	uint64_t synced;
+	uint64_t torn; /* octets of a message that a pipe took in part */
+	uint64_t rotate_size;
+	uint64_t rotate_ns; /* CLOCK_MONOTONIC, 0: never */
+};
+
+static bool file_check(const struct settings_collector *collector, GError **error)
+{
+	bool existed = access(collector->file, F_OK) == 0;
+	int fd =
+		open(collector->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, MODE);
+
+	/* a pipe without reader yet */
+	if (fd < 0 && errno == ENXIO)
+		return true;
+	if (fd < 0) {
+		g_set_error(error, TRANSPORT_ERROR, errno, "can't write %s: %s", collector->file,
+			    g_strerror(errno));
+		return false;
+	}
+	close(fd);
+	if (!existed)
+		unlink(collector->file);
+	return true;
+}
+
+/* Sets an old file aside under the time of its last change; a name that is taken gets a number. */
+static bool set_aside(const char *path, const struct stat *old, GError **error)
+{
+	char stamp[32];
+	struct tm utc;
+
+	gmtime_r(&old->st_mtime, &utc);
+	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
+	for (int i = 0; i < 10000; i++) {
+		g_autofree char *aside = i ? g_strdup_printf("%s.%s-%d", path, stamp, i)
+					   : g_strdup_printf("%s.%s", path, stamp);
+
+		/* link refuses a name that is taken, rename would overwrite it */
+		if (link(path, aside) == 0) {
+			if (unlink(path) == 0)
+				return true;
+			break;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	g_set_error(error, TRANSPORT_ERROR, errno, "can't set the old %s aside: %s", path,
+		    g_strerror(errno));
+	return false;
+}
+
+static struct transport *file_new(const struct settings_collector *collector, int fd, bool regular)
+{
+	struct file *file = g_new0(struct file, 1);
+
+	file->transport.ops = &transport_file;
+	file->transport.fd = fd;
+	file->transport.max_message_size = UINT16_MAX;
+	file->regular = regular;
+	file->rotate_size = regular ? collector->rotate_size : 0;
+	if (regular && collector->rotate_interval_ns)
+		file->rotate_ns = transport_now_ns() + collector->rotate_interval_ns;
+	file->transport.wake_ns = file->rotate_ns;
+	return &file->transport;
+}
+
+static struct transport *file_open(const struct settings_collector *collector,
+				   const struct sockaddr *address, socklen_t length, GError **error)
+{
+	const char *path = collector->file;
+	struct stat status;
+	int fd;
+
+	if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
+	    !set_aside(path, &status, error))
+		return NULL;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, MODE);
+	if (fd < 0 || fstat(fd, &status)) {
+		g_set_error(error, TRANSPORT_ERROR, errno, "can't write %s: %s", path,
+			    g_strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return NULL;
+	}
+	return file_new(collector, fd, S_ISREG(status.st_mode));
+}
+
+static enum transport_state file_step(struct transport *transport, GError **error)
+{
+	struct file *file = (struct file *)transport;
+
+	transport->wake_ns = file->rotate_ns;
+	transport->want = 0;
+	if (file->rotate_ns && file->size && transport_now_ns() >= file->rotate_ns)
+		transport->expired = true;
+	return TRANSPORT_UP;
+}
+
+/* How many messages end within `size` octets; what is over goes to *rest. */
+static int count_whole(const struct transport_message *messages, int n_messages, uint64_t size,
+		       uint64_t *rest)
+{
+	int n = 0;
+
+	while (n < n_messages && size >= transport_message_size(&messages[n]))
+		size -= transport_message_size(&messages[n++]);
+	*rest = size;
+	return n;
+}
+
+static int blocked(struct file *file, int error)
+{
+	if (error == EAGAIN) {
+		file->transport.want = POLLOUT;
+		return 0;
+	}
+	if (error != ENOSPC && error != EDQUOT && error != EFBIG && error != EINTR)
+		return -error;
+	file->transport.blocked = error == EINTR ? 0 : error;
+	file->transport.wake_ns = transport_now_ns() + (error == EINTR ? 0 : RETRY_NS);
+	return 0;
+}
+
+/* Whole messages count, a rest goes: from a file it is cut off, to a pipe it must be finished. */
+static int account(struct file *file, const struct transport_message *messages, int n_messages,
+		   uint64_t written)
+{
+	uint64_t rest;
+	int n = count_whole(messages, n_messages, file->torn + written, &rest);
+
+	if (!file->regular) {
+		file->torn = rest;
+		file->transport.n_held = rest > 0;
+		return n;
+	}
+	file->size += written - rest;
+	if (rest > 0 && ftruncate(file->transport.fd, file->size))
+		return -errno;
+	if (file->size - file->synced >= START_SYNC) {
+		sync_file_range(file->transport.fd, file->synced, 0, SYNC_FILE_RANGE_WRITE);
+		file->synced = file->size;
+	}
+	if (file->rotate_size && file->size >= file->rotate_size)
+		file->transport.expired = true;
+	return n;
+}
+
+/* Skips what a pipe took already. */
+static void skip(struct iovec *part, uint64_t size)
+{
+	for (; size > 0; part++) {
+		size_t n = MIN(size, part->iov_len);
+
+		part->iov_base = (uint8_t *)part->iov_base + n;
+		part->iov_len -= n;
+		size -= n;
+	}
+}
+
+static int file_send(struct transport *transport, struct transport_message *messages,
+		     int n_messages)
+{
+	struct file *file = (struct file *)transport;
+	struct iovec part[2 * TRANSPORT_BATCH];
+	uint64_t total = 0;
+	ssize_t written;
+	int i, n;
+
+	transport->want = 0;
+	transport->blocked = 0;
+	transport->wake_ns = file->rotate_ns;
+	for (n = 0; n < MIN(n_messages, TRANSPORT_BATCH); n++) {
+		if (file->rotate_size && n && file->size + total >= file->rotate_size)
+			break;
+		total += transport_message_size(&messages[n]);
+	}
+	for (i = 0; i < n; i++)
+		memcpy(&part[2 * i], messages[i].part, sizeof(messages[i].part));
+	skip(part, file->torn);
+	written = writev(transport->fd, part, 2 * n);
+	if (written < 0)
+		return blocked(file, errno);
+	i = account(file, messages, n, written);
+	/* a short write to a file is a full disk: the next one says so */
+	return i == 0 && file->regular ? blocked(file, ENOSPC) : i;
+}
+
+static void file_close(struct transport *transport)
+{
+	struct file *file = (struct file *)transport;
+
+	if (file->regular && file->size)
+		fdatasync(transport->fd);
+	close(transport->fd);
+	g_free(file);
+}
+
+const struct transport_ops transport_file = {
+	.name = "file",
+	.default_message_size = 65535,
+	.stream = true,
+	.check = file_check,
+	.open = file_open,
+	.step = file_step,
+	.send = file_send,
+	.close = file_close,
+};

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* UDP sessions of collector.c against a socket of our own on loopback. */
+#include "config.h"
+
+#include <glib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "harness.h"
+
+#define MANY 2000 /* messages */
+
+static void test_arrives(const void *address)
+{
+	struct sender sender;
+	struct sink sink;
+
+	sink_open(&sink, SOCK_DGRAM, address, 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.address = (char *)address;
+	sender_start(&sender);
+	for (int i = 0; i < MANY / 100; i++) {
+		sender_give(&sender, 100);
+		WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	}
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	/* RFC 7011 8.4: several copies before the first use */
+	g_assert_cmpuint(sink.n_templates, >=, 2);
+	assert_conserved(&sender, &sink);
+	g_assert_true(sender_stats(&sender)->up);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+static void test_template_refresh(void)
+{
+	struct sender sender;
+	struct sink sink;
+	uint64_t before;
+
+	use_moving_clock();
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.template_refresh_messages = 20;
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, sink.n_templates == 2);
+	/* the early copies */
+	for (int i = 0; i < 2; i++) {
+		move_clock(&sender, 2 * NSEC_PER_SEC);
+		WORK_UNTIL(&sender, &sink, sink.n_templates == 3 + (uint64_t)i);
+	}
+	before = sink.n_templates;
+	for (int i = 0; i < 100; i++) {
+		move_clock(&sender, 59 * NSEC_PER_SEC);
+		work(&sender, &sink);
+		g_assert_cmpuint(sink.n_templates, ==, before + i);
+		move_clock(&sender, NSEC_PER_SEC);
+		WORK_UNTIL(&sender, &sink, sink.n_templates == before + i + 1);
+	}
+	before = sink.n_templates;
+	sender_give(&sender, 205);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	g_assert_cmpuint(sink.n_templates, >=, before + 3);
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
+/* Every datagram that an ICMP error says was refused is counted, and none twice. */
+static void test_refused(void)
+{
+	struct sender sender;
+	struct sink sink;
+	uint16_t port;
+
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	port = sink.port;
+	sink_close(&sink, false);
+	sender_init(&sender, TRANSPORT_UDP, port);
+	sender_start(&sender);
+	for (int i = 0; i < 20; i++) {
+		sender_give(&sender, 10);
+		WORK_UNTIL(&sender, NULL, sender_stats(&sender)->queued_messages == 0);
+	}
+	WORK_UNTIL(&sender, NULL, sender_lost(&sender) == sender.n_records);
+	g_assert_false(sender_stats(&sender)->up);
+	assert_conserved(&sender, &sink);
+
+	sink_reopen(&sink);
+	sink.n_missing = 0;
+	/* whoever comes back gets templates within a second, unasked */
+	WORK_UNTIL(&sender, &sink, sink.know_template);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == 10 * RECORDS_PER_MESSAGE);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->up);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_data_func("/udp/arrives/v4", "127.0.0.1", test_arrives);
+	g_test_add_data_func("/udp/arrives/v6", "::1", test_arrives);
+	g_test_add_func("/udp/template-refresh", test_template_refresh);
+	g_test_add_func("/udp/refused", test_refused);
+	return g_test_run();
+}
