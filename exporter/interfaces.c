@@ -342,6 +342,17 @@ static void follow(struct netns *netns, int fd, const struct netns_id *id)
 	netns->reopen_us = 0;
 }
 
+/* That a namespace goes and comes is ordinary. */
+static void set_missing(struct netns *netns, bool was_there)
+{
+	if (was_there)
+		log_info("netns %s: gone", netns->name);
+	else if (netns->problem == NULL)
+		log_info("netns %s: isn't there yet", netns->name);
+	g_free(netns->problem);
+	netns->problem = g_strdup("missing");
+}
+
 static void look_for_name(struct netns *netns)
 {
 	g_autoptr(GError) error = NULL;
@@ -352,14 +363,12 @@ static void look_for_name(struct netns *netns)
 		close(fd);
 		return;
 	}
-	if (netns->fd >= 0) {
-		log_info("netns %s: gone", netns->name);
-		unfollow(netns);
-	}
+	const bool was_there = netns->fd >= 0;
+	unfollow(netns);
 	if (fd >= 0)
 		follow(netns, fd, &id);
 	else if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
-		set_problem(netns, "isn't there yet");
+		set_missing(netns, was_there);
 	else
 		set_problem(netns, error == NULL ? NULL : error->message);
 }
@@ -379,10 +388,10 @@ static void start_if_due(struct netns *netns)
 
 	if (netns->fd < 0 || netns->monitor != NULL || netns->reopen_us > g_get_monotonic_time())
 		return;
-	if (start(netns, &error))
-		set_problem(netns, NULL);
-	else
-		set_problem(netns, error->message);
+	const bool started = start(netns, &error);
+	if (started && netns->problem != NULL)
+		log_info("netns %s: metered", label(netns));
+	set_problem(netns, started ? NULL : error->message);
 }
 
 static int come_again(void *user)

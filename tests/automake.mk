@@ -65,3 +65,11 @@ transport_ldadd = libexporter.a $(unit_ldadd) $(CARES_LIBS) $(TLS_LIBS)
 UNIT_TESTS += tests/transport/test_udp
 tests_transport_test_udp_SOURCES = tests/transport/test_udp.c $(transport_harness)
 tests_transport_test_udp_LDADD = $(transport_ldadd)
+
+KERNEL_TESTS += tests/kernel/test_interfaces_netlink
+tests_kernel_test_interfaces_netlink_SOURCES = tests/kernel/test_interfaces_netlink.c
+tests_kernel_test_interfaces_netlink_LDADD = libexporter.a $(unit_ldadd) $(MNL_LIBS)
+
+UNIT_TESTS += tests/unit/test_interfaces_device
+tests_unit_test_interfaces_device_SOURCES = tests/unit/test_interfaces_device.c
+tests_unit_test_interfaces_device_LDADD = libexporter.a $(unit_ldadd) $(MNL_LIBS)
