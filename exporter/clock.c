@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <time.h>
 
-#include "kernel/flow.h"
-
 static uint64_t read_ns(clockid_t id)
 {
 	struct timespec ts;
@@ -42,13 +40,12 @@ uint64_t clock_to_real_ns(const struct clock_now *now, uint64_t mono_ns)
 	return now->real_ns + (mono_ns - now->mono_ns);
 }
 
-uint64_t clock_from_tick(uint64_t now_mono_ns, uint32_t tick)
+uint64_t clock_from_tick(const struct clock_ticks *ticks, uint32_t tick)
 {
-	uint64_t now_tick = now_mono_ns >> FLOW_TICK_SHIFT;
-	uint32_t age = (uint32_t)now_tick - tick;
+	int64_t age_ns = (int64_t)(int32_t)(ticks->now - tick) * (int64_t)ticks->length_ns;
 
-	/* In the first 73 minutes a tick ahead of `now` has no instant before it. */
-	if (age > now_tick)
-		return now_mono_ns;
-	return (now_tick - age) << FLOW_TICK_SHIFT;
+	/* a tick from before boot is one that raced with the reading of now */
+	if (age_ns > (int64_t)ticks->now_ns)
+		return 0;
+	return ticks->now_ns - age_ns;
 }

@@ -27,8 +27,14 @@ void clock_set_source(void (*source)(struct clock_now *now));
 /* Wall-clock time of a monotonic instant, by the offset of `now`. */
 uint64_t clock_to_real_ns(const struct clock_now *now, uint64_t mono_ns);
 
-/* Nanoseconds of a slot's time stamp (FLOW_TICK_SHIFT, modulo 2^32): the latest instant not after
- * now. */
-uint64_t clock_from_tick(uint64_t now_mono_ns, uint32_t tick);
+/* Ties a counter that wraps at 2^32 (jiffies, or 1024 ns each) to CLOCK_MONOTONIC. */
+struct clock_ticks {
+	uint64_t length_ns;
+	uint64_t now_ns; /* CLOCK_MONOTONIC ... */
+	uint32_t now;	 /* ... when the counter stood here */
+};
+
+/* CLOCK_MONOTONIC of a tick within half the counter's range of now, before or after it. */
+uint64_t clock_from_tick(const struct clock_ticks *ticks, uint32_t tick);
 
 #endif

@@ -14,12 +14,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 
 #define FAR_HINTS_PER_CPU 256 /* kernel/account.bpf.h */
-#define PAGE_ROUND(n)	  (((n) + 4095ull) & ~4095ull)
+#define ONE_PACKET_HANDICAP_NS \
+	(4ull * 1000000000) /* flows of one packet give way as if 4 s older */
+#define PAGE_ROUND(n) (((n) + 4095ull) & ~4095ull)
 
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -49,6 +52,7 @@ static void set_constants(struct flow_fetcher *f, struct flows_bpf *flows, uint8
 	flows->rodata->precise = f->config.precise;
 	flows->rodata->count_once = f->config.count_once;
 	flows->rodata->sampling = f->config.sampling;
+	flows->rodata->one_packet_handicap = ONE_PACKET_HANDICAP_NS / f->ticks.length_ns;
 	flows->rodata->groups4 = f->groups4;
 	flows->rodata->groups6 = f->groups6;
 	flows->rodata->n_partitions = f->n_cpus;
@@ -205,9 +209,21 @@ static uint32_t ring_size(uint32_t max_flows)
 	return size;
 }
 
+/* Length of a tick: the resolution of the coarse clock is that of jiffies. */
+static uint64_t tick_length(bool precise)
+{
+	struct timespec resolution;
+
+	if (precise)
+		return 1ull << FLOW_TICK_SHIFT;
+	clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+	return resolution.tv_nsec;
+}
+
 static void plan(struct flow_fetcher *f)
 {
 	f->n_cpus = count_cpus();
+	f->ticks.length_ns = tick_length(f->config.precise);
 	f->groups4 = groups_for(f->config.max_flows, f->n_cpus);
 	f->groups6 = f->groups4;
 	f->n_slots4 = f->groups4 * f->n_cpus * FLOW_WAYS;

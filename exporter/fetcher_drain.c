@@ -9,8 +9,10 @@
 
 #include "fetcher_private.h"
 
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "cache.h"
 #include "clock.h"
@@ -66,6 +68,39 @@ static void take_cold(struct flow_metrics *m, const struct flow_cold *cold)
 	m->far_vlan = cold->far_vlan;
 }
 
+static uint64_t coarse_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
+}
+
+/* Ties ticks to CLOCK_MONOTONIC anew for each drain: jiffies by a look at both inside one tick. */
+static void sample_clock(struct flow_fetcher *f)
+{
+	uint8_t frame[64] = {0};
+	uint64_t before;
+
+	if (f->config.precise) {
+		f->ticks.now_ns = f->now_mono_ns;
+		f->ticks.now = f->now_mono_ns >> FLOW_TICK_SHIFT;
+		return;
+	}
+	for (int tries = 0; tries < 3; tries++) {
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
+			    .data_size_in = sizeof(frame));
+
+		before = coarse_ns();
+		if (bpf_prog_test_run_opts(bpf_program__fd(f->flows[0]->progs.sample_clock), &opts))
+			return;
+		if (before == coarse_ns())
+			break;
+	}
+	f->ticks.now = f->flows[0]->bss->sampled_jiffies;
+	f->ticks.now_ns = before;
+}
+
 /* What the slot holds beyond its shadow. */
 static void make_delta(const struct flow_fetcher *f, const struct view *v, struct flow_metrics *m)
 {
@@ -76,8 +111,8 @@ static void make_delta(const struct flow_fetcher *f, const struct view *v, struc
 	memset(m, 0, sizeof(*m));
 	m->packets = h->packets - s->packets;
 	m->bytes = h->bytes - s->bytes;
-	m->start_ns = clock_from_tick(f->now_mono_ns, first);
-	m->end_ns = clock_from_tick(f->now_mono_ns, h->last);
+	m->start_ns = clock_from_tick(&f->ticks, first);
+	m->end_ns = clock_from_tick(&f->ticks, h->last);
 	m->tcp_flags = h->tcp_flags & FLOW_TCP_FLAGS;
 	m->fragment = !!(h->tcp_flags & FLOW_FRAGMENT);
 	m->min_len = h->min_len;
@@ -160,6 +195,7 @@ size_t flow_fetcher_read_ringbuf(struct flow_fetcher *f, uint64_t now_mono_ns)
 	size_t budget = f->config.ring_bytes / 32;
 
 	f->now_mono_ns = now_mono_ns;
+	sample_clock(f);
 	f->ring_budget = budget;
 	ring_buffer__consume(f->ring);
 	return budget - f->ring_budget;

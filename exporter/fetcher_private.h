@@ -6,6 +6,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "clock.h"
 #include "fetcher.h"
 #include "kernel/flows.skel.h"
 
@@ -57,8 +58,9 @@ struct flow_fetcher {
 	struct shadow *shadow6;
 	struct partition *partitions; /* per CPU */
 	uint64_t kernel_bytes;
-	uint64_t now_mono_ns; /* of the drain that is going on */
-	uint32_t n_used;      /* slots in use met in this scan */
+	uint64_t now_mono_ns;	  /* of the drain that is going on */
+	struct clock_ticks ticks; /* of slots */
+	uint32_t n_used;	  /* slots in use met in this scan */
 	size_t n_deltas;
 	size_t ring_budget;
 	GHashTable *flag_owners; /* (namespace, low 16 bits of an index) -> index */

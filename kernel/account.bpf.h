@@ -14,7 +14,6 @@
 #define FAR_TRIES                                                                      \
 	8 /* packets of a flow that wait for the egress hook to tell the far interface \
 	   */
-#define ONE_PACKET_HANDICAP (4u << 20) /* ticks (4 s): flows of one packet give way first */
 
 #define SLOT_UNUSED  0xffffffffu /* ranks of a slot that may give way; else its age in ticks */
 #define SLOT_RETIRED 0xfffffffeu
@@ -26,6 +25,7 @@ extern const volatile u32 n_partitions; /* CPUs */
 extern const volatile u32 ring_high;	/* octets in the ring at which user space is woken */
 extern const volatile u64 hash_seed[4];
 extern const volatile u8 precise;
+extern const volatile u32 one_packet_handicap; /* ticks: flows of one packet give way first */
 
 /* Sizes are set at load. The tables are mapped by user space, which only ever writes `retire`. */
 struct {
@@ -109,9 +109,13 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
+/*
+ * Time of a slot. Coarse: jiffies, which the verifier makes one load (2e2b0ef1, 5.5); the coarse
+ * clock has the same resolution and costs more than all the rest of the hot path.
+ */
 static __always_inline u32 now_ticks(void)
 {
-	return (precise ? bpf_ktime_get_ns() : bpf_ktime_get_coarse_ns()) >> FLOW_TICK_SHIFT;
+	return precise ? bpf_ktime_get_ns() >> FLOW_TICK_SHIFT : bpf_jiffies64();
 }
 
 /*
@@ -215,9 +219,9 @@ static __always_inline u32 rank(const struct flow_hot *h, u32 now)
 	if (h->retire == h->gen)
 		return SLOT_RETIRED;
 	age = now - h->last;
-	if (age >= SLOT_RETIRED - ONE_PACKET_HANDICAP)
+	if (age >= SLOT_RETIRED - one_packet_handicap)
 		return 0; /* another CPU's clock tick */
-	return h->packets == 1 ? age + ONE_PACKET_HANDICAP : age;
+	return h->packets == 1 ? age + one_packet_handicap : age;
 }
 
 static __always_inline u64 ring_wakeup(void)

@@ -75,7 +75,7 @@ struct flow_hot {
 	__u32 retire;
 	__u64 packets; /* wire packets: a GSO packet counts its segments */
 	__u64 bytes;   /* IP-layer octets on the wire; non-IP: octets after the link header */
-	__u32 first;   /* FLOW_TICK_SHIFT */
+	__u32 first;   /* ticks, modulo 2^32 */
 	__u32 last;
 	__u16 tcp_flags;
 	__u16 min_len;

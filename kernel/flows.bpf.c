@@ -15,6 +15,7 @@ const volatile __u32 groups4 = 1;
 const volatile __u32 groups6 = 1;
 const volatile __u32 n_partitions = 1;
 const volatile __u32 ring_high = 1 << 19;
+const volatile __u32 one_packet_handicap = 1000;
 const volatile __u64 hash_seed[4] = {1, 2, 3, 4};
 const volatile __u8 rtt_enabled = 0;
 const volatile __u8 dns_enabled = 0;
@@ -23,7 +24,8 @@ const volatile __u8 dns_enabled = 0;
 #define IFACE_COVERED	  1 /* what comes in here was counted here or below */
 #define IFACE_NO_ETHERNET 2
 __u8 iface_flags[1 << 16];
-__u32 ppp_metered; /* PPP devices of this namespace are metered */
+__u64 sampled_jiffies; /* by sample_clock */
+__u32 ppp_metered;     /* PPP devices of this namespace are metered */
 
 #include "kernel/account.bpf.h"
 #include "kernel/dns.bpf.h"
@@ -273,4 +275,12 @@ SEC("tc")
 int egress_flow_parse(struct __sk_buff *skb)
 {
 	return meter(skb, FLOW_EGRESS);
+}
+
+/* Run by user space, which knows the time on its side: ties jiffies to it. */
+SEC("tc")
+int sample_clock(struct __sk_buff *skb)
+{
+	sampled_jiffies = bpf_jiffies64();
+	return 0;
 }

@@ -5,41 +5,36 @@
 
 #include <glib.h>
 
-#include "kernel/flow.h"
-
-#define TICK_PERIOD ((uint64_t)UINT32_MAX + 1)
-
-static uint64_t tick_ns(uint64_t tick)
-{
-	return tick << FLOW_TICK_SHIFT;
-}
+#define TICK_NS 4000000ull /* HZ=250 */
 
 static void test_tick_now(void)
 {
-	g_assert_cmpuint(clock_from_tick(tick_ns(1000) + 1023, 1000), ==, tick_ns(1000));
-	g_assert_cmpuint(clock_from_tick(0, 0), ==, 0);
+	const struct clock_ticks ticks = {TICK_NS, 90 * NSEC_PER_SEC, 1000};
+
+	g_assert_cmpuint(clock_from_tick(&ticks, 1000), ==, 90 * NSEC_PER_SEC);
 }
 
-static void test_tick_past(void)
+static void test_tick_around(void)
 {
-	g_assert_cmpuint(clock_from_tick(tick_ns(5000), 4000), ==, tick_ns(4000));
-	g_assert_cmpuint(clock_from_tick(tick_ns(5000), 0), ==, 0);
+	const struct clock_ticks ticks = {TICK_NS, 90 * NSEC_PER_SEC, 1000};
+
+	g_assert_cmpuint(clock_from_tick(&ticks, 750), ==, 89 * NSEC_PER_SEC);
+	g_assert_cmpuint(clock_from_tick(&ticks, 1250), ==, 91 * NSEC_PER_SEC);
 }
 
 static void test_tick_wrap(void)
 {
-	uint64_t now = tick_ns(3 * TICK_PERIOD + 10);
+	const struct clock_ticks ticks = {TICK_NS, 90 * NSEC_PER_SEC, 10};
 
-	g_assert_cmpuint(clock_from_tick(now, 10), ==, tick_ns(3 * TICK_PERIOD + 10));
-	g_assert_cmpuint(clock_from_tick(now, 9), ==, tick_ns(3 * TICK_PERIOD + 9));
-	g_assert_cmpuint(clock_from_tick(now, 11), ==, tick_ns(2 * TICK_PERIOD + 11));
-	g_assert_cmpuint(clock_from_tick(now, UINT32_MAX), ==, tick_ns(3 * TICK_PERIOD - 1));
+	g_assert_cmpuint(clock_from_tick(&ticks, UINT32_MAX - 239), ==, 89 * NSEC_PER_SEC);
 }
 
-/* Soon after boot there is no earlier period that a tick ahead could belong to. */
-static void test_tick_ahead_after_boot(void)
+static void test_tick_before_boot(void)
 {
-	g_assert_cmpuint(clock_from_tick(tick_ns(5), 6), ==, tick_ns(5));
+	const struct clock_ticks ticks = {TICK_NS, TICK_NS, 5};
+
+	g_assert_cmpuint(clock_from_tick(&ticks, 3), ==, 0);
+	g_assert_cmpuint(clock_from_tick(&ticks, 4), ==, 0);
 }
 
 static void test_real(void)
@@ -77,9 +72,9 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/clock/tick/now", test_tick_now);
-	g_test_add_func("/clock/tick/past", test_tick_past);
+	g_test_add_func("/clock/tick/around", test_tick_around);
 	g_test_add_func("/clock/tick/wrap", test_tick_wrap);
-	g_test_add_func("/clock/tick/ahead-after-boot", test_tick_ahead_after_boot);
+	g_test_add_func("/clock/tick/before-boot", test_tick_before_boot);
 	g_test_add_func("/clock/real", test_real);
 	g_test_add_func("/clock/source", test_source);
 	return g_test_run();
