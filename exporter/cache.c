@@ -66,6 +66,18 @@ uint32_t cache_merge(struct cache *cache, const struct flow_id *id,
 	return index;
 }
 
+void cache_prefetch(const struct cache *cache, uint32_t hint)
+{
+	const char *entry = (const char *)&cache->entries[hint];
+
+	if (hint >= cache->n_touched)
+		return;
+	__builtin_prefetch(entry, 1);
+	__builtin_prefetch(entry + 64, 1);
+	__builtin_prefetch(entry + 128, 1);
+	__builtin_prefetch(entry + sizeof(struct cache_entry) - 1, 1);
+}
+
 bool cache_merge_dns(struct cache *cache, const struct flow_id *id, const struct dns_record *delta,
 		     uint64_t now_mono_ns, bool create)
 {

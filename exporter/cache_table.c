@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include <glib.h>
@@ -14,6 +15,8 @@
 
 #define DNS_MIN 1024
 
+static void *allocate(size_t n, size_t size);
+static void release(void *memory, size_t n, size_t size);
 static uint32_t *bucket_of(struct cache *cache, const struct cache_key *key);
 
 void table_init(struct cache *cache)
@@ -30,18 +33,18 @@ void table_init(struct cache *cache)
 	memset(mask.pad, 0, sizeof(mask.pad));
 	memcpy(cache->key_mask.word, &mask, sizeof(mask));
 
-	cache->entries = g_new0(struct cache_entry, max_flows);
+	cache->entries = allocate(max_flows, sizeof(*cache->entries));
 	cache->n_buckets = max_flows + max_flows / 2;
-	cache->buckets = g_new0(uint32_t, cache->n_buckets);
+	cache->buckets = allocate(cache->n_buckets, sizeof(*cache->buckets));
 	cache->n_dns = MIN(MAX(max_flows / 8, DNS_MIN), max_flows);
-	cache->dns = g_new0(struct cache_dns, cache->n_dns);
+	cache->dns = allocate(cache->n_dns, sizeof(*cache->dns));
 }
 
 void table_clear(struct cache *cache)
 {
-	g_free(cache->entries);
-	g_free(cache->buckets);
-	g_free(cache->dns);
+	release(cache->entries, cache->config.max_flows, sizeof(*cache->entries));
+	release(cache->buckets, cache->n_buckets, sizeof(*cache->buckets));
+	release(cache->dns, cache->n_dns, sizeof(*cache->dns));
 }
 
 uint32_t table_find(struct cache *cache, const struct cache_key *key)
@@ -114,6 +117,24 @@ void table_add_dns(struct cache *cache, uint32_t index)
 	memset(&cache->dns[place], 0, sizeof(cache->dns[place]));
 	cache->dns[place].owner = index;
 	cache->entries[index].dns = place + 1;
+}
+
+/* Zeros. Huge pages where the system grants them: flows lie in random order, and looking up a small
+ * page costs as much as the flow. */
+static void *allocate(size_t n, size_t size)
+{
+	void *memory =
+		mmap(NULL, n * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		g_error("no memory for a flow cache of %zu octets", n * size);
+	madvise(memory, n * size, MADV_HUGEPAGE);
+	return memory;
+}
+
+static void release(void *memory, size_t n, size_t size)
+{
+	munmap(memory, n * size);
 }
 
 /* Spreads the hash over a number of buckets that is no power of two. */

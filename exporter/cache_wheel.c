@@ -118,6 +118,7 @@ static void pass_slot(struct cache *cache, uint64_t tick, uint64_t now_mono_ns)
 		struct cache_deadline deadline;
 
 		index = slot->next;
+		cache_prefetch(cache, cache->entries[index].links.next);
 		deadline = cache_deadline(cache, &cache->entries[index]);
 		if (deadline.ns <= now_mono_ns)
 			cache_end(cache, index, deadline.reason);
