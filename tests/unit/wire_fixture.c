@@ -401,6 +401,35 @@ char *fixture_dump(struct fixture *fixture, GPtrArray *messages)
 	return g_string_free(dump.out, FALSE);
 }
 
+char *fixture_everything(const char *template, enum encoder_format format)
+{
+	void (*const fill[])(struct flow_record *) = {fixture_tcp4, fixture_dns6, fixture_icmp4,
+						      fixture_arp};
+	g_autoptr(GPtrArray) all = g_ptr_array_new();
+	g_autoptr(GPtrArray) options_messages = NULL;
+	struct options options;
+	struct fixture fixture;
+	char *text;
+
+	fixture_init(&fixture, template, format, 1420);
+	fixture_options(&options);
+	g_ptr_array_extend(all, encoder_templates(fixture.encoder), NULL, NULL);
+	options_messages = encoder_options(fixture.encoder, &options);
+	g_ptr_array_extend(all, options_messages, NULL, NULL);
+	for (size_t i = 0; i < G_N_ELEMENTS(fill); i++) {
+		struct flow_record record;
+
+		fill[i](&record);
+		g_assert_true(encoder_append(fixture.encoder, &record));
+	}
+	encoder_flush(fixture.encoder);
+	g_ptr_array_extend(all, fixture.messages, NULL, NULL);
+	text = fixture_dump(&fixture, all);
+	options_clear(&options);
+	fixture_clear(&fixture);
+	return text;
+}
+
 void fixture_golden(const char *name, const char *text)
 {
 	g_autofree char *path = source_path("tests/golden", name);

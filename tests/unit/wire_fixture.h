@@ -38,6 +38,9 @@ void fixture_options(struct options *options);
 /* Messages, headers included, a field to a line. */
 char *fixture_dump(struct fixture *fixture, GPtrArray *messages);
 
+/* Templates, options and a flow of each kind as a template of the source tree sends them. */
+char *fixture_everything(const char *template, enum encoder_format format);
+
 /* Compares with tests/golden/NAME; UPDATE_GOLDEN=1 in the environment writes it. */
 void fixture_golden(const char *name, const char *text);
 
