@@ -143,6 +143,14 @@ void daemon_drain(struct daemon *d)
 	d->n_drains++;
 }
 
+/* Flows of the former interface are exported under its name, and none goes on as a flow of the new
+ * one. */
+static void index_reused(void *user, uint8_t netns, uint32_t ifindex)
+{
+	daemon_drain(user);
+	daemon_flush(user);
+}
+
 static gboolean on_drain_timer(gpointer user)
 {
 	daemon_drain(user);
@@ -184,8 +192,14 @@ static struct flow_fetcher *new_fetcher(struct daemon *d, GError **error)
 static struct interfaces *new_interfaces(struct daemon *d, GError **error)
 {
 	const struct settings *s = d->settings;
-	const struct interfaces_callbacks callbacks = {attach, detach, set_covered,
-						       interfaces_changed, d};
+	const struct interfaces_callbacks callbacks = {
+		.attach = attach,
+		.detach = detach,
+		.covered = set_covered,
+		.reused = index_reused,
+		.changed = interfaces_changed,
+		.user = d,
+	};
 
 	return interfaces_new(s->interfaces, s->netns, s->direction,
 			      s->count == COUNT_PER_INTERFACE, &callbacks, error);

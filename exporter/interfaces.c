@@ -124,8 +124,12 @@ void interfaces_foreach(const struct interfaces *interfaces,
 {
 	for (uint32_t i = 0; i < interfaces->namespaces->len; i++) {
 		const struct device_table *table = &netns_at(interfaces, i)->table;
-		for (size_t j = 0; table->last != NULL && j < table->last->n_devices; j++)
-			fn(user, device_table_get(table, table->last->devices[j].ifindex));
+		for (size_t j = 0; table->last != NULL && j < table->last->n_devices; j++) {
+			const struct interface *interface =
+				device_table_get(table, table->last->devices[j].ifindex);
+			if (interface != NULL)
+				fn(user, interface);
+		}
 	}
 }
 

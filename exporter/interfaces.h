@@ -38,6 +38,9 @@ struct interfaces_callbacks {
 	void (*detach)(void *user, const struct interface *interface, int netns_fd, int direction);
 	/* Packets that come in by this interface are counted there or below it (count: once). */
 	void (*covered)(void *user, uint8_t netns, uint32_t ifindex, bool covered);
+	/* The index is about to mean another interface: what was counted with it and isn't exported
+	 * yet belongs to the former one, which can still be asked for. NULL: nobody cares. */
+	void (*reused)(void *user, uint8_t netns, uint32_t ifindex);
 	void (*changed)(void *user); /* names or set changed: options data are stale */
 	void *user;
 };

@@ -76,6 +76,7 @@ static bool is_same(const struct device *device, const struct link *link)
 
 static struct device *find_or_add(struct device_table *table, const struct link *link)
 {
+	const struct interfaces_callbacks *callbacks = &table->policy->callbacks;
 	struct device *device = find(table, link->ifindex);
 
 	if (device != NULL && device->present) {
@@ -83,6 +84,8 @@ static struct device *find_or_add(struct device_table *table, const struct link 
 			return device;
 		vanish(table, device);
 	}
+	if (device != NULL && callbacks->reused != NULL)
+		callbacks->reused(callbacks->user, table->netns, link->ifindex);
 	if (device == NULL) {
 		device = g_new0(struct device, 1);
 		g_hash_table_insert(table->devices, GUINT_TO_POINTER(link->ifindex), device);

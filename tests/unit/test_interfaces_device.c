@@ -46,6 +46,14 @@ static void on_covered(void *user, uint8_t netns, uint32_t ifindex, bool covered
 	g_string_append_printf(world->story, " %s%u", covered ? "c" : "u", ifindex);
 }
 
+static void on_reused(void *user, uint8_t netns, uint32_t ifindex)
+{
+	struct world *world = user;
+
+	g_string_append_printf(world->story, " again:%s",
+			       device_table_get(&world->table, ifindex)->name);
+}
+
 static void set_up(struct world *world, const void *unused)
 {
 	world->story = g_string_new(NULL);
@@ -53,6 +61,7 @@ static void set_up(struct world *world, const void *unused)
 		.callbacks = {.attach = on_attach,
 			      .detach = on_detach,
 			      .covered = on_covered,
+			      .reused = on_reused,
 			      .user = world},
 		.patterns = g_strsplit("* !lo !tap*", " ", 0),
 		.directions = DIRECTION_BOTH,
@@ -118,7 +127,7 @@ static void test_bond(struct world *world, const void *unused)
 	expect(world, " -eth0/0 -eth0/1 u2");
 	tell(world, 2, "eth0", "", 9, "a");
 	apply(world);
-	expect(world, " +eth0/0 +eth0/1 c2");
+	expect(world, " again:eth0 +eth0/0 +eth0/1 c2");
 	device_table_remove(&world->table, 77);
 	device_table_remove(&world->table, 9);
 	device_table_remove_all(&world->table);
@@ -179,7 +188,7 @@ static void test_lost(struct world *world, const void *unused)
 	tell(world, 2, "eth0", "", 0, "a");
 	tell(world, 3, "eth1", "veth", 0, "x"); /* the same index and name, another device */
 	device_table_sweep(&world->table);
-	expect(world, " -eth1/0 -eth1/1 u3 -eth2/0 -eth2/1 u4");
+	expect(world, " -eth1/0 -eth1/1 u3 again:eth1 -eth2/0 -eth2/1 u4");
 	apply(world);
 	expect(world, " +eth1/0 +eth1/1 c3");
 	tell(world, 3, "eth1", "veth", 0, "y"); /* told as it happens: only its address changed */
@@ -211,7 +220,7 @@ static void test_names(struct world *world, const void *unused)
 	g_assert_cmpuint(world->table.vanished.length, ==, 1023);
 	device_table_remove(&world->table, 5099);
 	g_assert_cmpuint(world->table.vanished.length, ==, 1024);
-	expect(world, "");
+	expect(world, " again:tapx");
 }
 
 static void add(const char *path, void (*test)(struct world *world, const void *unused))
