@@ -40,7 +40,7 @@ int hash_atomic(struct __sk_buff *skb)
 
 	if ((void *)(ip + 28) > end)
 		return -1;
-	key.src = random_flows ? bpf_get_prandom_u32() % random_flows : *(__u32 *)(ip + 12);
+	key.src = *(__u32 *)(ip + 12);
 	key.dst = *(__u32 *)(ip + 16);
 	key.ports = *(__u32 *)(ip + 20);
 	key.ifindex = skb->ifindex;
@@ -55,6 +55,28 @@ int hash_atomic(struct __sk_buff *skb)
 	fresh.bytes = skb->len;
 	fresh.first = fresh.last = now;
 	bpf_map_update_elem(&flows, &key, &fresh, BPF_NOEXIST);
+	return -1;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} target SEC(".maps");
+
+__u32 next_flow;
+__u32 n_flows = 1;
+__u32 shuffle;
+
+/* Gives the packet the source address of the next flow, then runs the target on it. */
+SEC("tc")
+int drive(struct __sk_buff *skb)
+{
+	__u32 flow = shuffle ? bpf_get_prandom_u32() % n_flows : next_flow++ % n_flows;
+
+	bpf_skb_store_bytes(skb, 26, &flow, sizeof(flow), 0);
+	bpf_tail_call(skb, &target, 0);
 	return -1;
 }
 

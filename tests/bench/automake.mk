@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# make bench: speed, as ratios measured side by side; no part of make check.
+EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/README.md
+CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o $(BENCHES)
+BENCHES = tests/bench/bench_kernel
+EXTRA_PROGRAMS = $(BENCHES)
+
+tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
+	@$(MKDIR_P) tests/bench
+	$(bpf_verbose)$(CLANG) $(BPF_CFLAGS) -I$(top_srcdir) $(BPF_SYS_INCLUDES) -c $< -o $@
+tests/bench/%.skel.h: tests/bench/%.bpf.o
+	$(bpf_verbose)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+
+tests_bench_bench_kernel_SOURCES = tests/bench/bench_kernel.c
+tests_bench_bench_kernel_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_bench_bench_kernel_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(GLIB_LIBS)
+tests/bench/bench_kernel-bench_kernel.$(OBJEXT): tests/bench/reference.skel.h kernel/flows.skel.h
+
+.PHONY: bench
+bench: $(BENCHES)
+	@for b in $(BENCHES); do echo "== $$b"; ./$$b || exit 1; done
