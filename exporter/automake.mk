@@ -22,6 +22,10 @@ libpure_a_SOURCES = \
 	exporter/record.c exporter/record.h \
 	exporter/settings.c exporter/settings.h \
 	exporter/sets.c exporter/sets.h \
+	exporter/settings_collector.c exporter/settings_group.c \
+	exporter/settings_option.h exporter/settings_print.c exporter/settings_section.c \
+	exporter/settings_table.c exporter/settings_text.c \
+	exporter/settings_units.c exporter/settings_units.h exporter/settings_value.c \
 	exporter/template.c exporter/template.h \
 	exporter/topology.c exporter/topology.h \
 	exporter/template_check.c exporter/template_check.h \
@@ -58,7 +62,7 @@ pure_libs = $(FIXBUF_LIBS) $(YAML_LIBS) $(GLIB_LIBS) -lm
 exporter_libs = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) $(MNL_LIBS) $(CAPNG_LIBS) $(CARES_LIBS) $(TLS_LIBS) $(HTTP_LIBS) $(SYSTEMD_LIBS)
 
 sbin_PROGRAMS += exporter/bpflowd
-exporter_bpflowd_SOURCES = exporter/main.c
+exporter_bpflowd_SOURCES = exporter/arguments.c exporter/arguments.h exporter/main.c
 exporter_bpflowd_LDADD = libexporter.a libpure.a $(exporter_libs) $(pure_libs)
 
 bin_PROGRAMS += exporter/bpflowctl

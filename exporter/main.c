@@ -1,7 +1,73 @@
 /* SPDX-License-Identifier: MIT */
+/* bpflowd: does what the arguments ask for, else runs the daemon. */
 #include "config.h"
 
-int main(void)
+#include <stdio.h>
+
+#include "arguments.h"
+#include "daemon.h"
+#include "field.h"
+#include "log.h"
+#include "settings.h"
+#include "transport.h"
+
+static struct settings *load(const struct arguments *arguments)
 {
-	return 0;
+	/* the elements need no file, but one may give them another enterprise number */
+	const char *path = arguments->action == ACTION_LIST_ELEMENTS || arguments->path
+				   ? arguments->path
+				   : SETTINGS_PATH;
+	struct settings *settings;
+	struct yaml_errors errors;
+
+	yaml_errors_init(&errors, path);
+	if (arguments->action == ACTION_RUN || arguments->action == ACTION_CHECK)
+		settings = settings_load(path, &errors);
+	else
+		settings = settings_load_incomplete(path, &errors);
+	for (guint i = 0; i < errors.messages->len; i++)
+		fprintf(stderr, "%s\n", (const char *)g_ptr_array_index(errors.messages, i));
+	yaml_errors_clear(&errors);
+	return settings;
+}
+
+static void print(enum action action, const struct settings *settings)
+{
+	if (action == ACTION_CHECK)
+		printf("%s: ok\n", settings->path);
+	else if (action == ACTION_PRINT_CONFIG)
+		settings_print(settings, stdout);
+	else
+		field_list(stdout, settings->enterprise_number);
+}
+
+static int close_stdout(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	perror("bpflowd: standard output");
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct settings *settings;
+
+	log_init();
+	settings_set_probe(transport_available);
+	if (!arguments_read(argc, argv, &arguments))
+		return 1;
+	if (arguments.action == ACTION_HELP || arguments.action == ACTION_VERSION) {
+		arguments.action == ACTION_HELP ? arguments_help() : (void)puts("bpflowd " VERSION);
+		return close_stdout();
+	}
+	settings = load(&arguments);
+	if (!settings)
+		return 1;
+	if (arguments.action == ACTION_RUN)
+		return daemon_run(settings);
+	print(arguments.action, settings);
+	settings_free(settings);
+	return close_stdout();
 }

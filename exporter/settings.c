@@ -1,4 +1,177 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The configuration as a whole: from the tree of a file to a checked struct settings. The options
+ * are rows of settings_table.c. Below: yaml.c, template.c; above: main.c and daemon.c.
+ */
 #include "config.h"
 
 #include "settings.h"
+
+#include <string.h>
+
+#include "settings_option.h"
+
+static bool (*probe)(enum transport_kind kind, GError **error);
+
+void settings_set_probe(bool (*available)(enum transport_kind kind, GError **error))
+{
+	probe = available;
+}
+
+static struct settings *settings_new(const char *path)
+{
+	struct settings *settings = g_new0(struct settings, 1);
+
+	settings->path = g_strdup(path);
+	settings->collectors =
+		g_ptr_array_new_with_free_func((GDestroyNotify)settings_collector_free);
+	for (enum option_scope scope = 0; scope < SCOPE_COLLECTOR; scope++)
+		option_scope_set_presets(scope, settings);
+	return settings;
+}
+
+void settings_free(struct settings *settings)
+{
+	if (!settings)
+		return;
+	for (enum option_scope scope = 0; scope < SCOPE_COLLECTOR; scope++)
+		option_scope_clear(scope, settings);
+	g_ptr_array_unref(settings->collectors);
+	g_free(settings->path);
+	g_free(settings);
+}
+
+char *settings_template_path(const struct settings *settings, const char *template)
+{
+	if (strchr(template, '/'))
+		return g_strdup(template);
+	return g_strdup_printf("%s/%s.yaml", settings->template_dir, template);
+}
+
+char *settings_restart_needed(const struct settings *old, const struct settings *new)
+{
+	GString *names = g_string_new(NULL);
+
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option *option = &option_table[i];
+
+		if (!option->restart || option_equal(option, old, new))
+			continue;
+		g_string_append_printf(names, "%s%s.%s", names->len ? ", " : "",
+				       option_scope_names[option->scope], option->key);
+	}
+	return g_string_free(names, false);
+}
+
+static void check_root_keys(const struct yaml_node *root, struct yaml_errors *errors)
+{
+	for (guint i = 0; i < root->children->len; i++) {
+		const struct yaml_node *child = g_ptr_array_index(root->children, i);
+		bool known = false;
+
+		for (enum option_scope scope = 0; scope <= SCOPE_COLLECTOR; scope++)
+			known |= !strcmp(option_scope_names[scope], child->key);
+		if (!known)
+			option_unknown_key(SCOPE_ROOT, child, child->key, errors);
+	}
+}
+
+/* A list; no value at all when every entry is commented out. */
+static const struct yaml_node *find_collectors(const struct yaml_node *root,
+					       struct yaml_errors *errors)
+{
+	const struct yaml_node *list = yaml_get(root, option_scope_names[SCOPE_COLLECTOR]);
+
+	if (!list || list->kind == YAML_SEQUENCE)
+		return list;
+	if (list->kind == YAML_MAPPING || list->quoted || *list->scalar)
+		yaml_error_at(errors, list, list->key,
+			      "isn't a list; write - name: NAME in the line below, and the "
+			      "collector's other keys below that");
+	return NULL;
+}
+
+static void check_transports(const struct settings *settings, const struct yaml_node *list,
+			     struct yaml_errors *errors)
+{
+	for (guint i = 0; probe && i < settings->collectors->len; i++) {
+		const struct settings_collector *c = g_ptr_array_index(settings->collectors, i);
+		const struct yaml_node *node = g_ptr_array_index(list->children, i);
+		const struct yaml_node *transport = yaml_get(node, "transport");
+		g_autofree char *path = g_strdup_printf("collectors[%u].transport", i);
+		g_autoptr(GError) error = NULL;
+
+		if (!probe(c->transport, &error))
+			yaml_error_at(errors, transport ? transport : node, path, "%s",
+				      error->message);
+	}
+}
+
+static void read_all(struct settings *settings, const struct yaml_node *root, bool complete,
+		     struct yaml_errors *errors)
+{
+	const struct yaml_node *list = find_collectors(root, errors);
+
+	check_root_keys(root, errors);
+	for (enum option_scope scope = 0; scope < SCOPE_COLLECTOR; scope++)
+		option_read_section(scope, yaml_get(root, option_scope_names[scope]),
+				    option_scope_names[scope], settings, errors);
+	if (list)
+		settings_read_collectors(settings, list, errors);
+	if (errors->messages->len)
+		return;
+	if (list)
+		settings_check_groups(settings, list, errors);
+	if (list)
+		check_transports(settings, list, errors);
+	if (complete && !settings->collectors->len)
+		yaml_error_at(errors, list ? list : root, "collectors",
+			      "none is named, flows would go nowhere; write one, with name and "
+			      "address or file");
+}
+
+/* Takes root and error over. */
+static struct settings *from_tree(const char *path, struct yaml_node *root, GError *error,
+				  bool complete, struct yaml_errors *errors)
+{
+	struct settings *settings;
+
+	if (!root) {
+		g_ptr_array_add(errors->messages, g_strdup(error->message));
+		g_error_free(error);
+		return NULL;
+	}
+	settings = settings_new(path);
+	read_all(settings, root, complete, errors);
+	yaml_node_free(root);
+	if (errors->messages->len)
+		g_clear_pointer(&settings, settings_free);
+	return settings;
+}
+
+static struct settings *load(const char *path, bool complete, struct yaml_errors *errors)
+{
+	GError *error = NULL;
+	struct yaml_node *root = yaml_load_file(path, &error);
+
+	return from_tree(path, root, error, complete, errors);
+}
+
+struct settings *settings_load(const char *path, struct yaml_errors *errors)
+{
+	return load(path, true, errors);
+}
+
+struct settings *settings_load_incomplete(const char *path, struct yaml_errors *errors)
+{
+	return path ? load(path, false, errors) : settings_new("");
+}
+
+struct settings *settings_parse(const char *name, const char *text, size_t length,
+				struct yaml_errors *errors)
+{
+	GError *error = NULL;
+	struct yaml_node *root = yaml_load_text(name, text, length, &error);
+
+	return from_tree(name, root, error, true, errors);
+}

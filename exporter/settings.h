@@ -15,6 +15,8 @@
 #include "log.h"
 #include "yaml.h"
 
+#define SETTINGS_PATH "/etc/bpflowd/bpflowd.yaml"
+
 enum settings_direction { DIRECTION_INGRESS = 1, DIRECTION_EGRESS = 2, DIRECTION_BOTH = 3 };
 enum settings_count { COUNT_ONCE, COUNT_PER_INTERFACE };
 enum settings_timestamps { TIMESTAMPS_COARSE, TIMESTAMPS_PRECISE };
@@ -89,10 +91,16 @@ struct settings {
 	enum log_level log_level;
 };
 
+/* What asks the system whether a transport can be used (transport_available, which lies above);
+ * without it every transport is taken. Set once, before the first load. */
+void settings_set_probe(bool (*available)(enum transport_kind kind, GError **error));
+
 /* Reads and checks a file, templates included. On failure errors holds every message and NULL is
  * returned. */
 struct settings *settings_load(const char *path, struct yaml_errors *errors);
-/* The same from memory; name stands in messages. */
+/* The same, but a file without collectors is fine: for --print-config. path NULL: the defaults. */
+struct settings *settings_load_incomplete(const char *path, struct yaml_errors *errors);
+/* As settings_load from memory; name stands in messages. */
 struct settings *settings_parse(const char *name, const char *text, size_t length,
 				struct yaml_errors *errors);
 void settings_free(struct settings *settings);
