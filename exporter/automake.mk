@@ -15,6 +15,7 @@ libpure_a_SOURCES = \
 	exporter/interfaces_match.c \
 	exporter/ipfix.c exporter/ipfix.h \
 	exporter/log.c exporter/log.h \
+	exporter/metrics.c exporter/metrics.h exporter/metrics.def \
 	exporter/netflow9.c exporter/netflow9.h \
 	exporter/options.c exporter/options.h \
 	exporter/options_encode.c exporter/options_encode.h \
@@ -50,6 +51,7 @@ libexporter_a_SOURCES = \
 	exporter/interfaces_link.c exporter/interfaces_link.h \
 	exporter/interfaces_netns.c exporter/interfaces_netns.h \
 	exporter/outputs.c exporter/outputs.h \
+	exporter/report.c exporter/report.h \
 	exporter/resolver.c exporter/resolver.h \
 	exporter/transport.c exporter/transport.h exporter/transport_private.h \
 	exporter/transport_file.c exporter/transport_sctp.c \

@@ -81,3 +81,13 @@ UNIT_TESTS += tests/unit/test_netflow9
 tests_unit_test_netflow9_CFLAGS = $(wire_cflags)
 tests_unit_test_netflow9_SOURCES = tests/unit/test_netflow9.c $(wire_fixture)
 tests_unit_test_netflow9_LDADD = $(unit_ldadd)
+
+UNIT_TESTS += tests/unit/test_metrics
+tests_unit_test_metrics_SOURCES = tests/unit/test_metrics.c
+tests_unit_test_metrics_LDADD = $(unit_ldadd)
+
+if WITH_HTTP
+UNIT_TESTS += tests/unit/test_http
+tests_unit_test_http_SOURCES = tests/unit/test_http.c
+tests_unit_test_http_LDADD = libexporter.a $(unit_ldadd) $(HTTP_LIBS)
+endif
