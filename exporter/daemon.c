@@ -143,6 +143,7 @@ static void clear(struct daemon *d)
 	outputs_free(d->outputs);
 	daemon_meter_clear(d);
 	settings_free(d->settings);
+	g_ptr_array_unref(d->flushes);
 	g_main_loop_unref(d->loop);
 }
 
@@ -151,6 +152,7 @@ int daemon_run(struct settings *settings)
 	struct daemon d = {.settings = settings, .loop = g_main_loop_new(NULL, FALSE)};
 	g_autoptr(GError) error = NULL;
 
+	d.flushes = g_ptr_array_new_with_free_func(g_free);
 	clock_read(&d.start);
 	d.now = d.start;
 	log_set_level(settings->log_level);

@@ -27,6 +27,7 @@ struct daemon {
 	guint ring_watch;
 	GHashTable *observed; /* FLOW_IFACE -> struct observed * */
 	struct observed *last_observed;
+	GPtrArray *flushes; /* struct flush *: bpflowctl flush that waits */
 };
 
 /* What was counted at one interface and direction. */

@@ -26,8 +26,11 @@
 
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
-	g_autofree char *text = g_strdup_vprintf(format, args);
+	g_autofree char *text = NULL;
 
+	if (level > LIBBPF_WARN)
+		return 0;
+	text = g_strdup_vprintf(format, args);
 	log_debug("libbpf: %s", g_strchomp(text));
 	return 0;
 }
