@@ -43,6 +43,7 @@ enum option_target { TARGET_ANY, TARGET_NETWORK, TARGET_FILE };
 
 struct option {
 	const char *key;
+	bool empty_is_off;  /* "" is taken though it is not the default */
 	const char *preset; /* the default as it would stand in the file; NULL: 0, told elsewhere */
 	const char *const *choices; /* NULL-terminated */
 	/* NULL if the text (each text of a list) is fine, else "what is wrong; what would be

@@ -126,7 +126,8 @@ const struct option option_table[] = {
 	{.scope = SCOPE_HTTP,
 	 .key = "listen",
 	 IN_SETTINGS(http_listen),
-	 TEXT("127.0.0.1:9469", check_listen)},
+	 TEXT("127.0.0.1:9469", check_listen),
+	 .empty_is_off = true},
 	{.scope = SCOPE_LOG, .key = "level", IN_SETTINGS(log_level), CHOICE(levels, "info")},
 };
 

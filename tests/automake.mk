@@ -74,9 +74,6 @@ UNIT_TESTS += tests/unit/test_interfaces_device
 tests_unit_test_interfaces_device_SOURCES = tests/unit/test_interfaces_device.c
 tests_unit_test_interfaces_device_LDADD = libexporter.a $(unit_ldadd) $(MNL_LIBS)
 
-EXTRA_PROGRAMS += tests/bench/bench_cache
-tests_bench_bench_cache_SOURCES = tests/bench/bench_cache.c
-tests_bench_bench_cache_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_netflow9
 tests_unit_test_netflow9_CFLAGS = $(wire_cflags)
 tests_unit_test_netflow9_SOURCES = tests/unit/test_netflow9.c $(wire_fixture)

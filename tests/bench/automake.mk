@@ -2,7 +2,7 @@
 # make bench: speed, as ratios measured side by side; no part of make check.
 EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/README.md
 CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o $(BENCHES)
-BENCHES = tests/bench/bench_kernel
+BENCHES = tests/bench/bench_kernel tests/bench/bench_cache
 EXTRA_PROGRAMS = $(BENCHES)
 
 tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
@@ -15,6 +15,9 @@ tests_bench_bench_kernel_SOURCES = tests/bench/bench_kernel.c
 tests_bench_bench_kernel_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
 tests_bench_bench_kernel_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(GLIB_LIBS)
 tests/bench/bench_kernel-bench_kernel.$(OBJEXT): tests/bench/reference.skel.h kernel/flows.skel.h
+
+tests_bench_bench_cache_SOURCES = tests/bench/bench_cache.c
+tests_bench_bench_cache_LDADD = $(unit_ldadd)
 
 .PHONY: bench
 bench: $(BENCHES)
