@@ -56,6 +56,12 @@ libexporter_a_SOURCES = \
 	exporter/transport.c exporter/transport.h exporter/transport_private.h \
 	exporter/transport_file.c exporter/transport_sctp.c \
 	exporter/transport_tcp.c exporter/transport_stream.h exporter/transport_udp.c
+if WITH_TLS
+libexporter_a_SOURCES += \
+	exporter/transport_dtls.c \
+	exporter/transport_gnutls.c exporter/transport_gnutls.h \
+	exporter/transport_tls.c
+endif
 if WITH_HTTP
 libexporter_a_SOURCES += exporter/http.c exporter/http.h
 endif

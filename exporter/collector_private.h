@@ -93,6 +93,8 @@ void session_set_up(struct collector *collector, bool up);
 /* send */
 void send_begin(struct collector *collector, bool same_session, uint64_t now_ns);
 void send_reset(struct collector *collector);
+/* Counts what the peer has acknowledged as sent. */
+void send_take_acknowledged(struct collector *collector, uint64_t now_ns);
 void send_pump(struct collector *collector, uint64_t now_ns);
 void send_refused(void *user, int error, const uint8_t *head, size_t size);
 /* Drops the oldest data where there is no room. */

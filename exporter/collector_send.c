@@ -351,7 +351,7 @@ static void advance(struct collector *collector, const struct transport_message 
 	}
 }
 
-static void take_acknowledged(struct collector *collector, uint64_t now_ns)
+void send_take_acknowledged(struct collector *collector, uint64_t now_ns)
 {
 	uint32_t left, before = collector->n_unacked;
 	uint64_t pause_ns = collector->ack_pause_ns;
@@ -417,7 +417,6 @@ void send_pump(struct collector *collector, uint64_t now_ns)
 		}
 		advance(collector, batch, n);
 		if (collector->transport->expired && !collector->transport->n_held) {
-			take_acknowledged(collector, now_ns);
 			session_renew(collector, now_ns);
 			return;
 		}
@@ -426,7 +425,7 @@ void send_pump(struct collector *collector, uint64_t now_ns)
 		if (refresh_due(collector, now_ns))
 			refresh(collector, now_ns);
 	}
-	take_acknowledged(collector, now_ns);
+	send_take_acknowledged(collector, now_ns);
 }
 
 static struct sent_datagram *sent_at(struct collector *collector, uint32_t i)

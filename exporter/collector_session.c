@@ -247,6 +247,7 @@ void session_end(struct collector *collector)
 {
 	if (collector->tag)
 		g_source_remove_unix_fd(collector->source, g_steal_pointer(&collector->tag));
+	send_take_acknowledged(collector, 0);
 	if (collector->transport)
 		collector->transport->ops->close(g_steal_pointer(&collector->transport));
 	resolver_free(g_steal_pointer(&collector->resolver));

@@ -26,7 +26,7 @@
 
 G_DEFINE_QUARK(bpflowd - transport - error, transport_error)
 
-#ifndef TLS_LATER
+#ifndef WITH_TLS
 static struct transport *open_without_tls(const struct settings_collector *collector,
 					  const struct sockaddr *address, socklen_t length,
 					  GError **error)
@@ -65,7 +65,7 @@ const struct transport_ops *transport_ops(enum transport_kind kind)
 
 bool transport_available(enum transport_kind kind, GError **error)
 {
-#ifndef TLS_LATER
+#ifndef WITH_TLS
 	if (kind == TRANSPORT_TLS || kind == TRANSPORT_DTLS) {
 		g_set_error_literal(error, TRANSPORT_ERROR, EPROTONOSUPPORT,
 				    "built without TLS; use a build configured with TLS");

@@ -11,7 +11,7 @@
 extern const struct transport_ops transport_udp;
 extern const struct transport_ops transport_tcp;
 extern const struct transport_ops transport_sctp;
-#ifdef TLS_LATER
+#ifdef WITH_TLS
 extern const struct transport_ops transport_tls;
 extern const struct transport_ops transport_dtls;
 #endif

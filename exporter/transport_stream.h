@@ -10,9 +10,10 @@
 
 struct stream {
 	struct transport transport; /* first */
-	uint64_t written;	    /* octets that the kernel took */
-	GArray *ends;		    /* uint64_t: where messages end that went completely */
-	guint acknowledged;	    /* of them */
+	bool connected;
+	uint64_t written;   /* octets that the kernel took */
+	GArray *ends;	    /* uint64_t: where messages end that went completely */
+	guint acknowledged; /* of them */
 };
 
 /* Opens a TCP socket and begins to connect. */
@@ -22,8 +23,8 @@ bool stream_open(struct stream *stream, const struct settings_collector *collect
 /* CONNECTING until the connection is made; then UP while it lives. */
 enum transport_state stream_connect_step(struct stream *stream, GError **error);
 
-/* Throws input away, notices the end of the session and a peer that has fallen silent. */
-bool stream_alive(struct stream *stream, GError **error);
+/* False if the peer has fallen silent. */
+bool stream_heard(struct stream *stream, GError **error);
 
 /* A message ends where the stream is now. */
 void stream_message_done(struct stream *stream);

@@ -75,13 +75,17 @@ enum transport_state stream_connect_step(struct stream *stream, GError **error)
 	int result = transport_connect_result(stream->transport.fd);
 
 	if (result) {
-		transport_set_error(error, result, "can't connect");
+		transport_set_error(error, result,
+				    stream->connected ? "session lost" : "can't connect");
 		return TRANSPORT_FAILED;
 	}
-	memset(&info, 0, sizeof(info));
-	getsockopt(stream->transport.fd, IPPROTO_TCP, TCP_INFO, &info, &length);
-	if (info.tcpi_state == TCP_SYN_SENT)
-		return TRANSPORT_CONNECTING;
+	if (!stream->connected) {
+		memset(&info, 0, sizeof(info));
+		getsockopt(stream->transport.fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+		if (info.tcpi_state == TCP_SYN_SENT)
+			return TRANSPORT_CONNECTING;
+		stream->connected = true;
+	}
 	stream->transport.want = POLLIN;
 	return TRANSPORT_UP;
 }
@@ -99,19 +103,11 @@ static bool fallen_silent(int fd)
 	return info.tcpi_unacked > 0 && info.tcpi_last_ack_recv > PEER_TIMEOUT_MS;
 }
 
-bool stream_alive(struct stream *stream, GError **error)
+bool stream_heard(struct stream *stream, GError **error)
 {
-	int result = transport_discard(stream->transport.fd);
-
-	if (result == 0 && fallen_silent(stream->transport.fd))
-		result = ETIMEDOUT;
-	if (result == 0)
+	if (!fallen_silent(stream->transport.fd))
 		return true;
-	if (result < 0)
-		g_set_error_literal(error, TRANSPORT_ERROR, ECONNRESET,
-				    "the collector closed the session");
-	else
-		transport_set_error(error, result, "session lost");
+	transport_set_error(error, ETIMEDOUT, "session lost");
 	return false;
 }
 
@@ -160,12 +156,27 @@ static struct transport *tcp_open(const struct settings_collector *collector,
 	return NULL;
 }
 
+/* Throws input away, notices the end of the session. */
+static bool alive(struct stream *stream, GError **error)
+{
+	int result = transport_discard(stream->transport.fd);
+
+	if (result == 0)
+		return stream_heard(stream, error);
+	if (result < 0)
+		g_set_error_literal(error, TRANSPORT_ERROR, ECONNRESET,
+				    "the collector closed the session");
+	else
+		transport_set_error(error, result, "session lost");
+	return false;
+}
+
 static enum transport_state tcp_step(struct transport *transport, GError **error)
 {
 	struct tcp *tcp = (struct tcp *)transport;
 	enum transport_state state = stream_connect_step(&tcp->stream, error);
 
-	if (state == TRANSPORT_UP && !stream_alive(&tcp->stream, error))
+	if (state == TRANSPORT_UP && !alive(&tcp->stream, error))
 		return TRANSPORT_FAILED;
 	return state;
 }

@@ -36,6 +36,7 @@ tests_unit_test_control_LDADD = libexporter.a $(unit_ldadd) $(JANSSON_LIBS)
 UNIT_TESTS += tests/unit/test_cache
 tests_unit_test_cache_SOURCES = tests/unit/test_cache.c
 tests_unit_test_cache_LDADD = $(unit_ldadd)
+
 UNIT_TESTS += tests/unit/test_yaml
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 tests_unit_test_yaml_LDADD = $(unit_ldadd)
@@ -43,6 +44,7 @@ tests_unit_test_yaml_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_interfaces
 tests_unit_test_interfaces_SOURCES = tests/unit/test_interfaces.c
 tests_unit_test_interfaces_LDADD = $(unit_ldadd)
+
 UNIT_TESTS += tests/unit/test_cache_model
 tests_unit_test_cache_model_SOURCES = tests/unit/test_cache_model.c
 tests_unit_test_cache_model_LDADD = $(unit_ldadd)
@@ -50,21 +52,15 @@ tests_unit_test_cache_model_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_record
 tests_unit_test_record_SOURCES = tests/unit/test_record.c
 tests_unit_test_record_LDADD = $(unit_ldadd)
+
 wire_fixture = tests/unit/wire_fixture.c tests/unit/wire_fixture.h
 wire_cflags = $(AM_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
 EXTRA_DIST += tests/golden
+
 UNIT_TESTS += tests/unit/test_ipfix
 tests_unit_test_ipfix_CFLAGS = $(wire_cflags)
 tests_unit_test_ipfix_SOURCES = tests/unit/test_ipfix.c $(wire_fixture)
 tests_unit_test_ipfix_LDADD = $(unit_ldadd)
-
-# sessions of collector.c against sockets of our own
-transport_harness = tests/transport/harness.c tests/transport/harness.h
-transport_ldadd = libexporter.a $(unit_ldadd) $(CARES_LIBS) $(TLS_LIBS)
-
-UNIT_TESTS += tests/transport/test_udp
-tests_transport_test_udp_SOURCES = tests/transport/test_udp.c $(transport_harness)
-tests_transport_test_udp_LDADD = $(transport_ldadd)
 
 KERNEL_TESTS += tests/kernel/test_interfaces_netlink
 tests_kernel_test_interfaces_netlink_SOURCES = tests/kernel/test_interfaces_netlink.c

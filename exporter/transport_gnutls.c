@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Certificates, handshake and verification of both secure transports. The peer is verified by the
+ * name or address that the configuration gives (DNS-ID, IP-ID: RFC 7011 11.3), within the
+ * handshake: a session that fails it never carries a message. Above: transport_tls.c,
+ * transport_dtls.c.
+ */
+#include "config.h"
+
+#include "transport_gnutls.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include "clock.h"
+#include "resolver.h"
+
+#define PRIORITY_TLS  "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:%SAFE_RENEGOTIATION"
+#define PRIORITY_DTLS "SECURE128:-VERS-ALL:+VERS-DTLS1.2:-RSA:%SAFE_RENEGOTIATION"
+#define CONFIRM_NS    NSEC_PER_SEC
+#define DISCARD_MAX   65536
+
+static bool is_set(const char *text)
+{
+	return text && *text;
+}
+
+static bool fail(GError **error, int code, const char *what, const char *path)
+{
+	g_set_error(error, TRANSPORT_ERROR, EINVAL, "%s %s: %s", what, path, gnutls_strerror(code));
+	return false;
+}
+
+static bool load(gnutls_certificate_credentials_t credentials,
+		 const struct settings_collector *collector, GError **error)
+{
+	const struct settings_tls *tls = &collector->tls;
+	int n = is_set(tls->ca) ? gnutls_certificate_set_x509_trust_file(credentials, tls->ca,
+									 GNUTLS_X509_FMT_PEM)
+				: gnutls_certificate_set_x509_system_trust(credentials);
+
+	if (n < 0)
+		return fail(error, n, "tls.ca", is_set(tls->ca) ? tls->ca : "of the system");
+	if (n == 0 && is_set(tls->ca))
+		return fail(error, GNUTLS_E_NO_CERTIFICATE_FOUND, "tls.ca", tls->ca);
+	if (!is_set(tls->certificate))
+		return true;
+	n = gnutls_certificate_set_x509_key_file2(credentials, tls->certificate, tls->key,
+						  GNUTLS_X509_FMT_PEM, NULL, 0);
+	if (n >= 0)
+		return true;
+	g_set_error(error, TRANSPORT_ERROR, EINVAL, "tls.certificate %s with tls.key %s: %s",
+		    tls->certificate, tls->key, gnutls_strerror(n));
+	return false;
+}
+
+static bool key_is_secret(const struct settings_collector *collector, GError **error)
+{
+	struct stat status;
+
+	if (!is_set(collector->tls.key) || stat(collector->tls.key, &status) ||
+	    !(status.st_mode & S_IRWXO))
+		return true;
+	g_set_error(error, TRANSPORT_ERROR, EACCES,
+		    "tls.key %s: everyone may read it; chmod o-rwx it", collector->tls.key);
+	return false;
+}
+
+bool tls_check(const struct settings_collector *collector, GError **error)
+{
+	gnutls_certificate_credentials_t credentials;
+	bool fine;
+
+	gnutls_certificate_allocate_credentials(&credentials);
+	fine = load(credentials, collector, error) && key_is_secret(collector, error);
+	gnutls_certificate_free_credentials(credentials);
+	return fine;
+}
+
+bool tls_init(struct tls *tls, const struct settings_collector *collector, unsigned flags,
+	      GError **error)
+{
+	const char *priority = flags & GNUTLS_DATAGRAM ? PRIORITY_DTLS : PRIORITY_TLS;
+	const char *name = collector->address;
+
+	gnutls_certificate_allocate_credentials(&tls->credentials);
+	if (!load(tls->credentials, collector, error)) {
+		tls_clear(tls);
+		return false;
+	}
+	gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | flags);
+	gnutls_priority_set_direct(tls->session, priority, NULL);
+	gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, tls->credentials);
+	if (!resolver_is_literal(name))
+		gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS, name, strlen(name));
+	if (collector->tls.verify)
+		gnutls_session_set_verify_cert(tls->session, name, 0);
+	return true;
+}
+
+void tls_clear(struct tls *tls)
+{
+	if (tls->session)
+		gnutls_deinit(tls->session);
+	if (tls->credentials)
+		gnutls_certificate_free_credentials(tls->credentials);
+}
+
+void tls_set_error(GError **error, struct tls *tls, int code, const char *what)
+{
+	if (code == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR) {
+		unsigned status = gnutls_session_get_verify_cert_status(tls->session);
+		gnutls_datum_t text = {0};
+
+		gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
+		g_set_error(error, TRANSPORT_ERROR, EACCES, "%s: %s", what,
+			    text.data ? g_strchomp((char *)text.data) : gnutls_strerror(code));
+		gnutls_free(text.data);
+	} else if (code == GNUTLS_E_FATAL_ALERT_RECEIVED) {
+		g_set_error(error, TRANSPORT_ERROR, EACCES, "%s: the collector says: %s", what,
+			    gnutls_alert_get_name(gnutls_alert_get(tls->session)));
+	} else {
+		g_set_error(error, TRANSPORT_ERROR, EPROTO, "%s: %s", what, gnutls_strerror(code));
+	}
+}
+
+/* In TLS 1.3 our side is done before the peer has looked at our certificate. What it says next, a
+ * ticket or an alert, tells; most say one, the others are given a second. */
+static enum transport_state confirm(struct tls *tls, struct transport *transport, GError **error)
+{
+	uint64_t now_ns = transport_now_ns();
+	bool pong;
+
+	if (gnutls_protocol_get_version(tls->session) != GNUTLS_TLS1_3)
+		tls->confirmed = true;
+	if (tls->confirmed)
+		return TRANSPORT_UP;
+	if (!tls_discard(tls, &pong, error))
+		return TRANSPORT_FAILED;
+	if (!tls->confirm_ns)
+		tls->confirm_ns = now_ns + CONFIRM_NS;
+	tls->confirmed = gnutls_session_get_flags(tls->session) & GNUTLS_SFLAGS_SESSION_TICKET ||
+			 now_ns >= tls->confirm_ns;
+	transport->want = POLLIN;
+	transport->wake_ns = tls->confirmed ? 0 : tls->confirm_ns;
+	return tls->confirmed ? TRANSPORT_UP : TRANSPORT_CONNECTING;
+}
+
+enum transport_state tls_handshake(struct tls *tls, struct transport *transport, GError **error)
+{
+	int code = GNUTLS_E_SUCCESS;
+
+	if (tls->shaken)
+		return confirm(tls, transport, error);
+	do {
+		code = gnutls_handshake(tls->session);
+	} while (code == GNUTLS_E_INTERRUPTED || code == GNUTLS_E_WARNING_ALERT_RECEIVED ||
+		 code == GNUTLS_E_GOT_APPLICATION_DATA);
+	if (code == GNUTLS_E_AGAIN) {
+		transport->want = gnutls_record_get_direction(tls->session) ? POLLOUT : POLLIN;
+		return TRANSPORT_CONNECTING;
+	}
+	if (code < 0) {
+		gnutls_alert_send_appropriate(tls->session, code);
+		tls_set_error(error, tls, code, "handshake failed");
+		return TRANSPORT_FAILED;
+	}
+	tls->shaken = true;
+	return confirm(tls, transport, error);
+}
+
+bool tls_discard(struct tls *tls, bool *pong, GError **error)
+{
+	uint8_t trash[4096];
+
+	*pong = false;
+	for (ssize_t total = 0; total < DISCARD_MAX;) {
+		ssize_t size = gnutls_record_recv(tls->session, trash, sizeof(trash));
+
+		if (size > 0) {
+			total += size;
+			continue;
+		}
+		if (size == GNUTLS_E_AGAIN)
+			return true;
+		if (size == GNUTLS_E_HEARTBEAT_PONG_RECEIVED)
+			*pong = true;
+		if (size == 0) {
+			g_set_error_literal(error, TRANSPORT_ERROR, ECONNRESET,
+					    "the collector closed the session");
+			return false;
+		}
+		if (gnutls_error_is_fatal(size)) {
+			tls_set_error(error, tls, size, "session lost");
+			return false;
+		}
+		/* each costs something, so that none can be sent without end: renegotiation is
+		 * asked for and not granted, warnings are not heard */
+		total += sizeof(trash) / 16;
+	}
+	return true;
+}

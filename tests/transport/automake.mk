@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+# Sessions of collector.c against sockets of our own, in one process.
+EXTRA_DIST += tests/transport/automake.mk
+transport_harness = tests/transport/harness.c tests/transport/harness.h
+transport_ldadd = libexporter.a $(unit_ldadd) $(CARES_LIBS) $(TLS_LIBS)
+
+UNIT_TESTS += tests/transport/test_udp
+tests_transport_test_udp_SOURCES = tests/transport/test_udp.c $(transport_harness)
+tests_transport_test_udp_LDADD = $(transport_ldadd)
+
+UNIT_TESTS += tests/transport/test_tcp
+tests_transport_test_tcp_SOURCES = tests/transport/test_tcp.c $(transport_harness)
+tests_transport_test_tcp_LDADD = $(transport_ldadd)

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* TCP sessions of collector.c against readers that are absent, restart, reset, sleep or dawdle. */
+#include "config.h"
+
+#include <glib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "collector_private.h"
+#include "harness.h"
+
+static void test_templates_first(const void *address)
+{
+	struct sender sender;
+	struct sink sink;
+
+	sink_open(&sink, SOCK_STREAM, address, 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender.settings.address = (char *)address;
+	sender_start(&sender);
+	sender_give(&sender, 1000);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	/* RFC 7011 8.1: once per session */
+	g_assert_cmpuint(sink.n_templates, ==, 1);
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	/* orderly: FIN, nothing torn */
+	WORK_UNTIL(NULL, &sink, sink.fd < 0);
+	g_assert_cmpuint(sink.n_torn, ==, 0);
+	sink_clear(&sink);
+}
+
+/* Ends what is left of a stream: everything that the kernel has is read first. */
+static void read_all(struct sink *sink)
+{
+	while (sink_read(sink, SIZE_MAX))
+		;
+}
+
+static void test_absent_at_start(void)
+{
+	struct sender sender;
+	struct sink sink;
+
+	use_moving_clock();
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sink_close(&sink, false);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender_start(&sender);
+	sender_give(&sender, 100);
+	WORK_UNTIL(&sender, NULL, sender_stats(&sender)->failures == 1);
+	sink_reopen(&sink);
+	/* RFC 7011 10.4.4: not before a minute has passed */
+	move_clock(&sender, 59 * NSEC_PER_SEC);
+	for (int i = 0; i < 100; i++)
+		work(&sender, &sink);
+	g_assert_cmpuint(sink.n_sessions, ==, 0);
+	g_assert_cmpuint(sender_stats(&sender)->failures, ==, 1);
+	move_clock(&sender, 8 * NSEC_PER_SEC);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
+/* Killed amid the stream, twenty times: torn messages come again, whole; none twice, none lost. */
+static void test_restarts(const void *by_reset)
+{
+	struct sender sender;
+	struct sink sink;
+
+	use_moving_clock();
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender_start(&sender);
+	for (int i = 0; i < 20; i++) {
+		uint64_t before = sink.n_messages;
+
+		sender_give(&sender, 37);
+		WORK_UNTIL(&sender, &sink, sink.n_messages > before);
+		read_all(&sink);
+		sink_close(&sink, by_reset != NULL);
+		sender_give(&sender, 11);
+		WORK_UNTIL(&sender, NULL, !sender_stats(&sender)->up);
+		sink_reopen(&sink);
+		move_clock(&sender, 70 * NSEC_PER_SEC);
+	}
+	WORK_UNTIL(&sender, &sink, sink.n_records >= sender.n_records);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	g_assert_cmpuint(sink.n_templates, ==, sink.n_sessions);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
+/* The peer takes some octets and resets, at every kind of place in a message. */
+static void test_reset_after(void)
+{
+	struct sender sender;
+	struct sink sink;
+	unsigned n_torn;
+
+	use_moving_clock();
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	/* messages larger than what a small window takes at once */
+	sender_start(&sender);
+	for (int i = 0; i < 24; i++) {
+		int small = 4096 + 97 * i;
+		uint64_t had = 0;
+
+		setsockopt(sink.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+		sender_give(&sender, 60);
+		WORK_UNTIL(&sender, NULL, sender_stats(&sender)->session_start_ns);
+		while (sink.fd < 0)
+			sink_accept(&sink);
+		for (int n = 0; n < 3 + i % 5; n++) {
+			work(&sender, NULL);
+			read_all(&sink);
+			had = sink.stream->len;
+		}
+		n_torn = sink.n_torn;
+		sink_end_session(&sink, true);
+		g_assert_cmpuint(sink.n_torn, ==, n_torn + (had > 0));
+		WORK_UNTIL(&sender, NULL, !sender_stats(&sender)->up);
+		move_clock(&sender, 70 * NSEC_PER_SEC);
+	}
+	WORK_UNTIL(&sender, &sink, sink.n_records >= sender.n_records);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
+/* The reader sleeps: the queue stays within its bound, what goes is counted, and is the gap. */
+static void test_never_reads(void)
+{
+	struct sender sender;
+	struct sink sink;
+	int small = 4096;
+
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	setsockopt(sink.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender.settings.queue_size = 2 << 20;
+	sender_start(&sender);
+	WORK_UNTIL(&sender, NULL, sender_stats(&sender)->up);
+	for (int i = 0; i < 500; i++) {
+		sender_give(&sender, 10);
+		work(&sender, NULL);
+		g_assert_cmpuint(sender_stats(&sender)->queued_bytes, <=, 2 << 20);
+	}
+	g_assert_cmpuint(sender_lost(&sender), >, 0);
+	g_assert_true(sender_stats(&sender)->up);
+	/* it wakes up after all */
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	assert_conserved(&sender, &sink);
+	g_assert_cmpuint(sink.n_missing, ==, sender_lost(&sender));
+	g_assert_cmpuint(sink.n_sessions, ==, 1);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+static void test_dawdles(void)
+{
+	struct sender sender;
+	struct sink sink;
+	int small = 1;
+
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	setsockopt(sink.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender.settings.queue_size = 256 << 10;
+	sender_start(&sender);
+	WORK_UNTIL(&sender, NULL, sender_stats(&sender)->up);
+	for (int i = 0; i < 3000; i++) {
+		if (i % 3 == 0)
+			sender_give(&sender, 1);
+		work(&sender, NULL);
+		sink_accept(&sink);
+		sink_read(&sink, 1);
+	}
+	g_assert_cmpuint(sender_lost(&sender), >, 0);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	g_assert_cmpuint(sink.n_torn, ==, 0);
+	g_assert_cmpuint(sink.n_missing, ==, sender_lost(&sender));
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+/* The first never reads, the second is not there; the third sees every record. */
+static void test_three(void)
+{
+	struct sender sender[3];
+	struct sink sink[3];
+
+	for (int i = 0; i < 3; i++) {
+		sink_open(&sink[i], SOCK_STREAM, "127.0.0.1", 0);
+		sender_init(&sender[i], TRANSPORT_TCP, sink[i].port);
+		sender[i].settings.queue_size = 1 << 20;
+		sender_start(&sender[i]);
+	}
+	sink_close(&sink[1], false);
+	for (int i = 0; i < 3000; i++) {
+		for (int j = 0; j < 3; j++)
+			sender_give(&sender[j], 1);
+		work(&sender[2], &sink[2]);
+	}
+	WORK_UNTIL(&sender[2], &sink[2], sink[2].n_records == sender[2].n_records);
+	WORK_UNTIL(&sender[2], &sink[2], sender_stats(&sender[2])->queued_messages == 0);
+	g_assert_cmpuint(sender_lost(&sender[2]), ==, 0);
+	g_assert_cmpuint(sender_lost(&sender[1]), >, 0);
+	assert_conserved(&sender[2], &sink[2]);
+	for (int i = 0; i < 3; i++) {
+		sender_clear(&sender[i]);
+		sink_clear(&sink[i]);
+	}
+}
+
+static void test_max_rate(void)
+{
+	struct sender sender;
+	struct sink sink;
+	uint64_t begin, end;
+
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender.settings.max_rate = 20000;
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, sink.n_templates == 1);
+	begin = g_get_monotonic_time();
+	sender_give(&sender, 200); /* 10,000 records: half a second */
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	end = g_get_monotonic_time();
+	g_assert_cmpuint(end - begin, >, 400000);
+	g_assert_cmpuint(end - begin, <, 1500000);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+/* SIGTERM: what is queued goes out, up to a limit in time. */
+static void test_drain(void)
+{
+	struct sender sender;
+	struct sink sink;
+	uint64_t now_us;
+
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender_start(&sender);
+	sender_give(&sender, 20);
+	/* not even connected yet; the kernel accepts and acknowledges for the sink */
+	g_assert_true(collector_drain(sender.collector,
+				      (g_get_monotonic_time() + 5 * G_USEC_PER_SEC) * 1000));
+	WORK_UNTIL(NULL, &sink, sink.n_records == sender.n_records);
+	assert_conserved(&sender, &sink);
+
+	/* more than the kernels hold, and nobody reads */
+	sender_give(&sender, 9000);
+	now_us = g_get_monotonic_time();
+	g_assert_false(collector_drain(sender.collector, (now_us + 200000) * 1000));
+	g_assert_cmpuint(g_get_monotonic_time() - now_us, <, 1000000);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+/* The configuration is replaced: the same session if it says the same, else a new one. */
+static void test_set_settings(void)
+{
+	struct settings_collector other;
+	struct sender sender;
+	struct sink sink;
+
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, sink.n_templates == 1);
+	other = sender.settings;
+	other.queue_size = 1 << 20;
+	collector_set_settings(sender.collector, &other);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	g_assert_cmpuint(sink.n_sessions, ==, 1);
+	other.source = (char *)"127.0.0.2";
+	collector_set_settings(sender.collector, &sender.settings);
+	collector_set_settings(sender.collector, &other);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	g_assert_cmpuint(sink.n_sessions, ==, 2);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_data_func("/tcp/templates-first/v4", "127.0.0.1", test_templates_first);
+	g_test_add_data_func("/tcp/templates-first/v6", "::1", test_templates_first);
+	g_test_add_func("/tcp/absent-at-start", test_absent_at_start);
+	g_test_add_data_func("/tcp/restarts/fin", NULL, test_restarts);
+	g_test_add_data_func("/tcp/restarts/rst", "rst", test_restarts);
+	g_test_add_func("/tcp/reset-after", test_reset_after);
+	g_test_add_func("/tcp/never-reads", test_never_reads);
+	g_test_add_func("/tcp/dawdles", test_dawdles);
+	g_test_add_func("/tcp/three", test_three);
+	g_test_add_func("/tcp/max-rate", test_max_rate);
+	g_test_add_func("/tcp/drain", test_drain);
+	g_test_add_func("/tcp/set-settings", test_set_settings);
+	return g_test_run();
+}
