@@ -10,6 +10,7 @@ libpure_a_SOURCES = \
 	exporter/cache_table.c exporter/cache_tcp.c exporter/cache_wheel.c \
 	exporter/merge.h exporter/siphash.h \
 	exporter/clock.c exporter/clock.h \
+	exporter/definitions.c exporter/definitions.h \
 	exporter/encoder.c exporter/encoder.h exporter/encoder_format.h \
 	exporter/field.c exporter/field.h exporter/fields.def \
 	exporter/interfaces_match.c \

@@ -109,7 +109,8 @@ uint32_t plan_size(const struct plan *plan, const struct flow_record *record)
 static uint64_t to_ntp(uint64_t unix_ns)
 {
 	uint64_t seconds = unix_ns / NSEC_PER_SEC + NTP_UNIX_OFFSET;
-	uint64_t fraction = ((unix_ns % NSEC_PER_SEC) << 32) / NSEC_PER_SEC;
+	/* rounded up: readers round down */
+	uint64_t fraction = (((unix_ns % NSEC_PER_SEC) << 32) + NSEC_PER_SEC - 1) / NSEC_PER_SEC;
 
 	return seconds << 32 | fraction;
 }

@@ -111,8 +111,8 @@ static void nanoseconds(void)
 	for (int i = 4; i < 12; i++)
 		ntp = ntp << 8 | message->body[i];
 	g_assert_cmpuint(ntp >> 32, ==, record.start_ns / NSEC_PER_SEC + 2208988800);
-	/* the fraction, back to nanoseconds: exact to one */
-	ntp = ((ntp & UINT32_MAX) * NSEC_PER_SEC + (1ull << 31)) >> 32;
+	/* the fraction, back to nanoseconds */
+	ntp = (ntp & UINT32_MAX) * NSEC_PER_SEC >> 32;
 	g_assert_cmpuint(ntp, ==, record.start_ns % NSEC_PER_SEC);
 	fixture_clear(&fixture);
 }
