@@ -12,8 +12,8 @@
 #include "cache_private.h"
 #include "merge.h"
 
-static uint32_t begin_flow(struct cache *cache, const struct flow_id *id,
-			   const struct cache_key *key, const struct flow_metrics *delta);
+static uint32_t begin_flow(struct cache *cache, struct cache_spot spot, const struct flow_id *id,
+			   const struct flow_metrics *delta);
 static void join(struct cache *cache, uint32_t index, const struct flow_metrics *delta);
 static struct dns_record *dns_of(struct cache *cache, uint32_t index);
 static void fill_record(const struct cache *cache, const struct cache_entry *entry,
@@ -56,9 +56,11 @@ uint32_t cache_merge(struct cache *cache, const struct flow_id *id,
 	uint32_t index = hint;
 
 	if (!table_is(cache, index, &key)) {
-		index = table_find(cache, &key);
+		struct cache_spot spot = table_spot(cache, &key);
+
+		index = table_find(cache, spot, &key);
 		if (index == CACHE_NO_SLOT)
-			index = begin_flow(cache, id, &key, delta);
+			index = begin_flow(cache, spot, id, delta);
 	}
 	join(cache, index, delta);
 	if (slot != CACHE_NO_SLOT)
@@ -66,23 +68,24 @@ uint32_t cache_merge(struct cache *cache, const struct flow_id *id,
 	return index;
 }
 
-void cache_prefetch(const struct cache *cache, uint32_t hint)
+void cache_prefetch(struct cache *cache, const struct flow_id *id, uint32_t hint)
 {
-	const char *entry = (const char *)&cache->entries[hint];
+	struct cache_key key;
 
-	if (hint >= cache->n_touched)
+	if (hint < cache->n_touched) {
+		cache_prefetch_entry(cache, hint);
 		return;
-	__builtin_prefetch(entry, 1);
-	__builtin_prefetch(entry + 64, 1);
-	__builtin_prefetch(entry + 128, 1);
-	__builtin_prefetch(entry + sizeof(struct cache_entry) - 1, 1);
+	}
+	key = cache_key(cache, id);
+	__builtin_prefetch(table_spot(cache, &key).line, 1);
 }
 
 bool cache_merge_dns(struct cache *cache, const struct flow_id *id, const struct dns_record *delta,
 		     uint64_t now_mono_ns, bool create)
 {
 	struct cache_key key = cache_key(cache, id);
-	uint32_t index = table_find(cache, &key);
+	struct cache_spot spot = table_spot(cache, &key);
+	uint32_t index = table_find(cache, spot, &key);
 	bool found = index != CACHE_NO_SLOT;
 
 	if (!found) {
@@ -90,7 +93,7 @@ bool cache_merge_dns(struct cache *cache, const struct flow_id *id, const struct
 
 		if (!create)
 			return false;
-		index = begin_flow(cache, id, &key, &seen);
+		index = begin_flow(cache, spot, id, &seen);
 	}
 	merge_dns(dns_of(cache, index), delta);
 	return found;
@@ -99,7 +102,8 @@ bool cache_merge_dns(struct cache *cache, const struct flow_id *id, const struct
 bool cache_update(struct cache *cache, const struct flow_id *id, const struct flow_metrics *delta)
 {
 	struct cache_key key = cache_key(cache, id);
-	uint32_t index = table_find(cache, &key);
+	struct cache_spot spot = table_spot(cache, &key);
+	uint32_t index = table_find(cache, spot, &key);
 
 	if (index == CACHE_NO_SLOT)
 		return false;
@@ -173,8 +177,8 @@ void cache_end(struct cache *cache, uint32_t index, enum flow_end_reason reason)
 }
 
 /* A flow with the times of its first delta and nothing else yet. */
-static uint32_t begin_flow(struct cache *cache, const struct flow_id *id,
-			   const struct cache_key *key, const struct flow_metrics *delta)
+static uint32_t begin_flow(struct cache *cache, struct cache_spot spot, const struct flow_id *id,
+			   const struct flow_metrics *delta)
 {
 	struct cache_entry *entry;
 	uint32_t index;
@@ -183,7 +187,7 @@ static uint32_t begin_flow(struct cache *cache, const struct flow_id *id,
 		cache_end(cache, wheel_soonest(cache), FLOW_END_RESOURCES);
 	if (cache->stats.flows == 0)
 		wheel_start(cache, delta->end_ns);
-	index = table_add(cache, id, key);
+	index = table_add(cache, spot, id);
 	entry = &cache->entries[index];
 	entry->metrics.start_ns = delta->start_ns;
 	entry->metrics.end_ns = delta->end_ns;

@@ -56,9 +56,9 @@ void cache_set_timeouts(struct cache *cache, uint64_t active_timeout_ns, uint64_
 uint32_t cache_merge(struct cache *cache, const struct flow_id *id,
 		     const struct flow_metrics *delta, uint32_t slot, uint32_t hint);
 
-/* Says that a merge with this hint comes soon: some deltas ahead saves the wait for memory. Costs
- * nothing else, whatever the hint. */
-void cache_prefetch(const struct cache *cache, uint32_t hint);
+/* Says that this merge comes soon: some deltas ahead it saves the wait for memory. Changes nothing,
+ * whatever the hint. */
+void cache_prefetch(struct cache *cache, const struct flow_id *id, uint32_t hint);
 
 /* Adds a DNS transaction. With create false only to a flow that exists; returns whether it found
  * one. */

@@ -28,7 +28,7 @@ struct cache_links {
 
 struct cache_entry {
 	struct flow_id id;
-	uint32_t hash_next; /* place + 1 of the next in the bucket or in the free list, 0: none */
+	uint32_t hash_next; /* place + 1 of the next in the overflow or the free list, 0: none */
 	struct flow_metrics metrics;
 	struct cache_links links; /* in the list of a wheel slot */
 	uint32_t slot;
@@ -36,7 +36,22 @@ struct cache_entry {
 	uint32_t tcp_ended : 1;
 };
 
-_Static_assert(sizeof(struct cache_entry) == 184, "with 6.5 octets of index 192 per flow");
+_Static_assert(sizeof(struct cache_entry) == 184, "with 7.5 octets of index 192 per flow");
+
+/* A bucket of the hash index. */
+#define CACHE_LINE_WAYS 15
+struct cache_line {
+	uint32_t ways[CACHE_LINE_WAYS]; /* place + 1, bits of the hash above; 0: empty */
+	uint32_t overflow;		/* place + 1 of the first that found no way */
+};
+
+_Static_assert(sizeof(struct cache_line) == 64, "a look-up reads one cache line");
+
+/* Where in the index a flow belongs. */
+struct cache_spot {
+	struct cache_line *line;
+	uint32_t tag;
+};
 
 struct cache_dns {
 	struct dns_record record;
@@ -73,8 +88,9 @@ struct cache {
 	struct cache_entry *entries;
 	uint32_t n_touched; /* entries from here on were never used */
 	uint32_t free_head; /* place + 1 */
-	uint32_t *buckets;  /* place + 1 of the first entry */
-	uint32_t n_buckets;
+	struct cache_line *lines;
+	uint32_t n_lines;
+	uint32_t place_mask; /* bits of a way that are the place */
 	struct cache_dns *dns;
 	uint32_t n_dns;
 	uint32_t n_dns_touched;
@@ -113,6 +129,20 @@ static inline bool table_is(const struct cache *cache, uint32_t index, const str
 	return memcmp(&other, key, sizeof(other)) == 0;
 }
 
+/* GCC leaves out calls of a function that only prefetches: it takes it for pure. */
+__attribute__((always_inline)) static inline void cache_prefetch_entry(const struct cache *cache,
+								       uint32_t index)
+{
+	const char *entry = (const char *)&cache->entries[index];
+
+	if (index >= cache->n_touched)
+		return;
+	__builtin_prefetch(entry, 1);
+	__builtin_prefetch(entry + 64, 1);
+	__builtin_prefetch(entry + 128, 1);
+	__builtin_prefetch(entry + sizeof(struct cache_entry) - 1, 1);
+}
+
 struct cache_deadline cache_deadline(const struct cache *cache, const struct cache_entry *entry);
 
 /* Takes a flow out and exports it. */
@@ -121,9 +151,11 @@ void cache_end(struct cache *cache, uint32_t index, enum flow_end_reason reason)
 /* cache_table.c */
 void table_init(struct cache *cache);
 void table_clear(struct cache *cache);
-uint32_t table_find(struct cache *cache, const struct cache_key *key); /* or CACHE_NO_SLOT */
+struct cache_spot table_spot(struct cache *cache, const struct cache_key *key);
+/* The flow of that key, or CACHE_NO_SLOT. */
+uint32_t table_find(struct cache *cache, struct cache_spot spot, const struct cache_key *key);
 /* There must be room, see stats.flows; the new flow isn't in the wheel yet. */
-uint32_t table_add(struct cache *cache, const struct flow_id *id, const struct cache_key *key);
+uint32_t table_add(struct cache *cache, struct cache_spot spot, const struct flow_id *id);
 void table_remove(struct cache *cache, uint32_t index);
 bool table_dns_is_full(const struct cache *cache);
 uint32_t table_dns_oldest(struct cache *cache); /* the flow that should give way */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory and hash index of the flow cache, and its pool of DNS records. Everything is allocated at
- * the start; what was never used stays untouched, so an idle daemon doesn't pay for it.
+ * the start; what was never used stays untouched, so an idle daemon doesn't pay for it. A bucket of
+ * the index is a cache line of places with some bits of the hash, so that a look-up waits for the
+ * line and, if the flow is there, for its entry, but for no other.
  */
 #include "config.h"
 
@@ -13,11 +15,16 @@
 
 #include "cache_private.h"
 
-#define DNS_MIN 1024
+#define DNS_MIN	  1024
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* 9.1 flows in a full cache: one line in 50 overflows */
+#define LINE_OCTETS_PER_FLOW 7
 
 static void *allocate(size_t n, size_t size);
 static void release(void *memory, size_t n, size_t size);
-static uint32_t *bucket_of(struct cache *cache, const struct cache_key *key);
+static size_t round_up(size_t length);
+static uint32_t *link_of(struct cache *cache, struct cache_spot spot, uint32_t index);
 
 void table_init(struct cache *cache)
 {
@@ -34,8 +41,10 @@ void table_init(struct cache *cache)
 	memcpy(cache->key_mask.word, &mask, sizeof(mask));
 
 	cache->entries = allocate(max_flows, sizeof(*cache->entries));
-	cache->n_buckets = max_flows + max_flows / 2;
-	cache->buckets = allocate(cache->n_buckets, sizeof(*cache->buckets));
+	cache->place_mask = UINT32_MAX >> __builtin_clz(max_flows);
+	cache->n_lines = 1 + (uint32_t)((uint64_t)max_flows * LINE_OCTETS_PER_FLOW /
+					sizeof(struct cache_line));
+	cache->lines = allocate(cache->n_lines, sizeof(*cache->lines));
 	cache->n_dns = MIN(MAX(max_flows / 8, DNS_MIN), max_flows);
 	cache->dns = allocate(cache->n_dns, sizeof(*cache->dns));
 }
@@ -43,35 +52,63 @@ void table_init(struct cache *cache)
 void table_clear(struct cache *cache)
 {
 	release(cache->entries, cache->config.max_flows, sizeof(*cache->entries));
-	release(cache->buckets, cache->n_buckets, sizeof(*cache->buckets));
+	release(cache->lines, cache->n_lines, sizeof(*cache->lines));
 	release(cache->dns, cache->n_dns, sizeof(*cache->dns));
 }
 
-uint32_t table_find(struct cache *cache, const struct cache_key *key)
+/* Spreads the upper half of the hash over a number of lines that is no power of two. */
+struct cache_spot table_spot(struct cache *cache, const struct cache_key *key)
 {
-	uint32_t place = *bucket_of(cache, key);
+	uint64_t hash = siphash_words(&cache->hash_key, key->word, CACHE_KEY_WORDS, 1, 3);
+	struct cache_spot spot = {
+		.line = &cache->lines[((hash >> 32) * cache->n_lines) >> 32],
+		.tag = (uint32_t)hash & ~cache->place_mask,
+	};
 
-	while (place && !table_is(cache, place - 1, key))
-		place = cache->entries[place - 1].hash_next;
-	return place - 1;
+	return spot;
 }
 
-uint32_t table_add(struct cache *cache, const struct flow_id *id, const struct cache_key *key)
+uint32_t table_find(struct cache *cache, struct cache_spot spot, const struct cache_key *key)
 {
-	uint32_t *bucket = bucket_of(cache, key);
+	uint32_t place;
+
+	for (unsigned int i = 0; i < CACHE_LINE_WAYS; i++) {
+		place = spot.line->ways[i] ^ spot.tag;
+		/* what is more than a place has another tag; an empty way is never live */
+		if (place <= cache->place_mask && table_is(cache, place - 1, key))
+			return place - 1;
+	}
+	for (place = spot.line->overflow; place; place = cache->entries[place - 1].hash_next)
+		if (table_is(cache, place - 1, key))
+			return place - 1;
+	return CACHE_NO_SLOT;
+}
+
+uint32_t table_add(struct cache *cache, struct cache_spot spot, const struct flow_id *id)
+{
 	uint32_t index = cache->free_head - 1;
 	struct cache_entry *entry;
+	unsigned int way = 0;
 
-	if (cache->free_head)
+	if (cache->free_head) {
 		cache->free_head = cache->entries[index].hash_next;
-	else
+		cache_prefetch_entry(cache, cache->free_head - 1);
+	} else {
 		index = cache->n_touched++;
+	}
 	entry = &cache->entries[index];
 	memset(entry, 0, sizeof(*entry));
 	entry->id = *id;
 	entry->slot = CACHE_NO_SLOT;
-	entry->hash_next = *bucket;
-	*bucket = index + 1;
+
+	while (way < CACHE_LINE_WAYS && spot.line->ways[way])
+		way++;
+	if (way < CACHE_LINE_WAYS) {
+		spot.line->ways[way] = spot.tag | (index + 1);
+	} else {
+		entry->hash_next = spot.line->overflow;
+		spot.line->overflow = index + 1;
+	}
 	return index;
 }
 
@@ -79,11 +116,8 @@ void table_remove(struct cache *cache, uint32_t index)
 {
 	struct cache_entry *entry = &cache->entries[index];
 	struct cache_key key = cache_key(cache, &entry->id);
-	uint32_t *place = bucket_of(cache, &key);
 
-	while (*place != index + 1)
-		place = &cache->entries[*place - 1].hash_next;
-	*place = entry->hash_next;
+	*link_of(cache, table_spot(cache, &key), index) = entry->hash_next;
 	if (entry->dns) {
 		cache->dns[entry->dns - 1].free_next = cache->dns_free_head;
 		cache->dns_free_head = entry->dns;
@@ -91,6 +125,20 @@ void table_remove(struct cache *cache, uint32_t index)
 	entry->links.prev = CACHE_FREE;
 	entry->hash_next = cache->free_head;
 	cache->free_head = index + 1;
+}
+
+/* What names the entry: a way of its line, or its predecessor in the overflow list. hash_next is 0
+ * in an entry that a way names. */
+static uint32_t *link_of(struct cache *cache, struct cache_spot spot, uint32_t index)
+{
+	uint32_t *link = &spot.line->overflow;
+
+	for (unsigned int i = 0; i < CACHE_LINE_WAYS; i++)
+		if (spot.line->ways[i] == (spot.tag | (index + 1)))
+			return &spot.line->ways[i];
+	while (*link != index + 1)
+		link = &cache->entries[*link - 1].hash_next;
+	return link;
 }
 
 bool table_dns_is_full(const struct cache *cache)
@@ -120,27 +168,30 @@ void table_add_dns(struct cache *cache, uint32_t index)
 }
 
 /* Zeros. Huge pages where the system grants them: flows lie in random order, and looking up a small
- * page costs as much as the flow. */
+ * page costs as much as the flow. Only whole aligned ones can be had, so what is mapped too much is
+ * given back. */
 static void *allocate(size_t n, size_t size)
 {
-	void *memory =
-		mmap(NULL, n * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t length = round_up(n * size);
+	char *mapped = mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = (char *)round_up((uintptr_t)mapped);
 
-	if (memory == MAP_FAILED)
+	if (mapped == MAP_FAILED)
 		g_error("no memory for a flow cache of %zu octets", n * size);
-	madvise(memory, n * size, MADV_HUGEPAGE);
+	if (memory > mapped)
+		munmap(mapped, (size_t)(memory - mapped));
+	munmap(memory + length, (size_t)(mapped + HUGE_PAGE - memory));
+	madvise(memory, length, MADV_HUGEPAGE);
 	return memory;
 }
 
 static void release(void *memory, size_t n, size_t size)
 {
-	munmap(memory, n * size);
+	munmap(memory, round_up(n * size));
 }
 
-/* Spreads the hash over a number of buckets that is no power of two. */
-static uint32_t *bucket_of(struct cache *cache, const struct cache_key *key)
+static size_t round_up(size_t length)
 {
-	uint64_t hash = siphash_words(&cache->hash_key, key->word, CACHE_KEY_WORDS, 1, 3);
-
-	return &cache->buckets[((hash >> 32) * cache->n_buckets) >> 32];
+	return (length + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
 }

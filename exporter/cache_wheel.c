@@ -15,6 +15,7 @@ static void choose_tick(struct cache *cache, uint64_t now_ns);
 static struct cache_links *links_of(struct cache *cache, uint32_t ref);
 static uint64_t place_of(const struct cache_wheel *wheel, uint64_t deadline_ns);
 static void pass_slot(struct cache *cache, uint64_t tick, uint64_t now_mono_ns);
+static void look_ahead(struct cache *cache, uint32_t next);
 
 void wheel_init(struct cache *cache)
 {
@@ -118,13 +119,22 @@ static void pass_slot(struct cache *cache, uint64_t tick, uint64_t now_mono_ns)
 		struct cache_deadline deadline;
 
 		index = slot->next;
-		cache_prefetch(cache, cache->entries[index].links.next);
+		look_ahead(cache, cache->entries[index].links.next);
 		deadline = cache_deadline(cache, &cache->entries[index]);
 		if (deadline.ns <= now_mono_ns)
 			cache_end(cache, index, deadline.reason);
 		else
 			wheel_move(cache, index, deadline.ns);
 	} while (index != last);
+}
+
+/* A flow that is next needs its line of the index, and the one behind it must be on its way. */
+static void look_ahead(struct cache *cache, uint32_t next)
+{
+	if (next >= WHEEL_BASE)
+		return;
+	cache_prefetch(cache, &cache->entries[next].id, CACHE_NO_HINT);
+	cache_prefetch_entry(cache, cache->entries[next].links.next);
 }
 
 /* The wheel goes round in twice the longest timeout. */

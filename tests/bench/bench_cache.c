@@ -95,8 +95,9 @@ static double pass(struct cache *cache, const struct flow_id *ids, uint32_t n_fl
 	for (uint32_t i = 0; i < n_flows; i++) {
 		uint32_t hint = hints ? hints[i] : CACHE_NO_HINT;
 
-		if (hints && i + AHEAD < n_flows)
-			cache_prefetch(cache, hints[i + AHEAD]);
+		if (i + AHEAD < n_flows)
+			cache_prefetch(cache, &ids[i + AHEAD],
+				       hints ? hints[i + AHEAD] : CACHE_NO_HINT);
 		delta.end_ns += 100;
 		hint = cache_merge(cache, &ids[i], &delta, i, hint);
 		if (hints)
@@ -150,7 +151,7 @@ static double octets_per_flow(uint32_t n_flows)
 	struct cache_callbacks callbacks = {count_export, ignore_slot, NULL};
 	struct cache *cache = cache_new(&config, &callbacks);
 	double octets = (double)sizeof(struct cache_entry) * n_flows +
-			(double)sizeof(uint32_t) * cache->n_buckets +
+			(double)sizeof(struct cache_line) * cache->n_lines +
 			(double)sizeof(uint32_t) * 4 * (cache->closing_mask + 1.0) +
 			(double)sizeof(struct cache_wheel);
 
