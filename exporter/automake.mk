@@ -52,8 +52,10 @@ libexporter_a_SOURCES = \
 	exporter/interfaces_link.c exporter/interfaces_link.h \
 	exporter/interfaces_netns.c exporter/interfaces_netns.h \
 	exporter/outputs.c exporter/outputs.h \
+	exporter/priv.c exporter/priv.h \
 	exporter/report.c exporter/report.h \
 	exporter/resolver.c exporter/resolver.h \
+	exporter/view_flows.c exporter/view_flows.h exporter/views.c exporter/views.h \
 	exporter/transport.c exporter/transport.h exporter/transport_private.h \
 	exporter/transport_file.c exporter/transport_sctp.c \
 	exporter/transport_tcp.c exporter/transport_stream.h exporter/transport_udp.c

@@ -17,7 +17,7 @@ static const double latency_bounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 
 
 _Static_assert(G_N_ELEMENTS(latency_bounds) <= HISTOGRAM_MAX, "a histogram holds its bounds");
 
-static const char *const type_names[] = {"counter", "gauge", "histogram"};
+const char *const metric_type_names[] = {"counter", "gauge", "histogram"};
 
 struct metrics {
 	GPtrArray *samples[METRIC_COUNT]; /* struct metric_sample *, NULL: none */
@@ -248,7 +248,7 @@ void metrics_write(const struct metrics *metrics, GString *out)
 		if (samples->len == 0)
 			continue;
 		g_string_append_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help,
-				       row->name, type_names[row->type]);
+				       row->name, metric_type_names[row->type]);
 		for (guint j = 0; j < samples->len; j++)
 			append_sample(out, row, g_ptr_array_index(samples, j));
 	}

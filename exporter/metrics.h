@@ -32,6 +32,7 @@ struct metric_row {
 };
 
 extern const struct metric_row metric_rows[METRIC_COUNT];
+extern const char *const metric_type_names[]; /* by enum metric_type */
 
 /* Lives as long as the process; begins with histogram_init. */
 struct histogram {

@@ -99,3 +99,7 @@ test_tools += tests/tools/emit
 tests_tools_emit_CFLAGS = $(wire_cflags)
 tests_tools_emit_SOURCES = tests/tools/emit.c $(wire_fixture)
 tests_tools_emit_LDADD = $(unit_ldadd)
+
+UNIT_TESTS += tests/unit/test_priv
+tests_unit_test_priv_SOURCES = tests/unit/test_priv.c
+tests_unit_test_priv_LDADD = libexporter.a $(unit_ldadd) $(CAPNG_LIBS)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Privileges: becomes another account once everything is loaded, keeps the capabilities that the
+ * running daemon needs, and no way back to more. The only door to libcap-ng.
+ */
+#ifndef BPFLOWD_PRIV_H
+#define BPFLOWD_PRIV_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* Kernels before 5.11 count BPF maps against RLIMIT_MEMLOCK: lifts it as far as we may. False if it
+ * stays: loading may then fail with EPERM. */
+bool priv_unlock_memory(void);
+
+/* Becomes user (with its groups; "" stays) and keeps CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, as far
+ * as we have them: reading maps, attaching to interfaces that appear later. CAP_SYS_ADMIN as well
+ * if enter_namespaces: setns(2) to metering.netns asks for it. Empties the bounding and ambient
+ * sets and sets no_new_privs. */
+bool priv_drop(const char *user, bool enter_namespaces, GError **error);
+
+/* Whether nobody but the owner, who must be root or we, and the owner's group can read the file of
+ * a key, and nobody but the owner can write it. */
+bool priv_check_secret(const char *path, GError **error);
+
+#endif
