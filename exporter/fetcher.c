@@ -69,7 +69,7 @@ static void set_constants(struct flow_fetcher *f, struct flows_bpf *flows, uint8
 		log_warning("flow table: no random seed: %s", strerror(errno));
 }
 
-/* Maps that all copies share; far_hints and fragments are each namespace's own. */
+/* Maps that all copies share; far_hints are each namespace's own. */
 static int share_maps(struct flow_fetcher *f, struct flows_bpf *flows)
 {
 	struct flows_bpf *first = f->flows[0];
@@ -82,6 +82,7 @@ static int share_maps(struct flow_fetcher *f, struct flows_bpf *flows)
 		{flows->maps.direct_flows, first->maps.direct_flows},
 		{flows->maps.counters, first->maps.counters},
 		{flows->maps.scratch, first->maps.scratch},
+		{flows->maps.fragments, first->maps.fragments},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(maps); i++) {
@@ -256,6 +257,7 @@ struct flow_fetcher *flow_fetcher_new(const struct flow_fetcher_config *config,
 		flow_fetcher_close(f);
 		return NULL;
 	}
+	fetcher_drops_open(f);
 	fetcher_attach_init(f);
 	return f;
 }
@@ -265,6 +267,7 @@ void flow_fetcher_close(struct flow_fetcher *f)
 	if (!f)
 		return;
 	fetcher_attach_clear(f);
+	fetcher_drops_close(f);
 	ring_buffer__free(f->ring);
 	unmap(f->slots4, f->n_slots4 * sizeof(*f->slots4));
 	unmap(f->slots6, f->n_slots6 * sizeof(*f->slots6));
@@ -309,6 +312,8 @@ bool flow_fetcher_set_interface_flag(struct flow_fetcher *f, uint8_t netns, uint
 			    "another metered interface has an index with the same low 16 bits");
 		return false;
 	}
+	if (flag == FLOW_FETCHER_COVERED)
+		fetcher_drops_interface(f, netns, -1, ifindex, DROP_IFACE_COVERED, on);
 	if (on)
 		flows->bss->iface_flags[ifindex & 0xffff] |= flag;
 	else
@@ -356,6 +361,9 @@ void flow_fetcher_usage(const struct flow_fetcher *f, struct flow_fetcher_usage 
 	usage->n_cpus = f->n_cpus;
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
 		usage->slots_used += f->partitions[cpu].slots_used;
+	if (f->drops)
+		program_usage(fetcher_drops_program(f), &usage->run_count[2],
+			      &usage->run_time_ns[2]);
 	for (int i = 0; i < FLOW_MAX_NETNS; i++) {
 		if (!f->flows[i])
 			continue;

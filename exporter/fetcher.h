@@ -97,6 +97,14 @@ void flow_fetcher_retire(struct flow_fetcher *fetcher, uint32_t slot);
 /* Sum over all CPUs. */
 void flow_fetcher_counters(const struct flow_fetcher *fetcher, struct flow_counters *sum);
 
+/* Of all CPUs. */
+void flow_fetcher_drop_counters(const struct flow_fetcher *fetcher, struct drop_counters *sum);
+
+/* Calls add for every drop reason of the running kernel, name without SKB_DROP_REASON_. Needs no
+ * fetcher; no reason on kernels before 5.17. */
+typedef void flow_fetcher_drop_reason(void *user, uint32_t number, const char *name);
+void flow_fetcher_drop_reasons(flow_fetcher_drop_reason *add, void *user);
+
 struct flow_fetcher_usage {
 	uint64_t slots;	       /* both tables */
 	uint64_t slots_used;   /* as of the last scan */

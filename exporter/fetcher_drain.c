@@ -42,7 +42,7 @@ static void id_from_key4(struct flow_id *id, const struct flow_key4 *key)
 	id->netns = FLOW_IFACE_NETNS(key->iface);
 }
 
-static void id_from_key6(struct flow_id *id, const struct flow_key6 *key)
+void fetcher_id(struct flow_id *id, const struct flow_key6 *key)
 {
 	memset(id, 0, sizeof(*id));
 	memcpy(id->src_addr, key->src_addr, 16);
@@ -170,7 +170,7 @@ static void ring_slot6(struct flow_fetcher *f, const struct flow_event_slot6 *e)
 			 e->event.index | SLOT_IPV6};
 	struct flow_id id;
 
-	id_from_key6(&id, &e->slot.key);
+	fetcher_id(&id, &e->slot.key);
 	close_tenancy(f, &v, &id);
 }
 
@@ -185,6 +185,8 @@ int fetcher_ring_record(void *user, void *data, size_t size)
 		ring_slot4(f, data);
 	else if (e->type == FLOW_EVENT_SLOT6 && e->index < f->n_slots6)
 		ring_slot6(f, data);
+	else if (e->type == FLOW_EVENT_DROP && size >= sizeof(struct flow_event_drop_slot))
+		fetcher_drops_slot(f, data);
 	else if (f->callbacks.event)
 		f->callbacks.event(f->callbacks.user, e, size);
 	return --f->ring_budget ? 0 : -EAGAIN;
@@ -275,7 +277,7 @@ static void scan_slot6(struct flow_fetcher *f, uint32_t i)
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (__atomic_load_n(&slot->hot.gen, __ATOMIC_RELAXED) != gen)
 		return;
-	id_from_key6(&id, &copy.key);
+	fetcher_id(&id, &copy.key);
 	hand_up(f, &v, &id);
 	s->cold_done = is_cold_done(&copy.hot);
 }
@@ -314,6 +316,7 @@ size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *f, uint64_t now_m
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
 		if (!is_at_rest(f, cpu))
 			scan_partition(f, cpu);
+	fetcher_drops_scan(f);
 	flow_fetcher_read_ringbuf(f, now_mono_ns);
 	return f->n_deltas;
 }

@@ -63,8 +63,9 @@ struct flow_fetcher {
 	uint32_t n_used;	  /* slots in use met in this scan */
 	size_t n_deltas;
 	size_t ring_budget;
-	GHashTable *flag_owners; /* (namespace, low 16 bits of an index) -> index */
-	GArray *hooks;		 /* struct hook */
+	GHashTable *flag_owners;     /* (namespace, low 16 bits of an index) -> index */
+	GArray *hooks;		     /* struct hook */
+	struct fetcher_drops *drops; /* NULL: not tracked */
 	int own_netns_fd;
 	bool tcx_missing;
 };
@@ -76,5 +77,26 @@ void fetcher_attach_init(struct flow_fetcher *fetcher);
 void fetcher_attach_clear(struct flow_fetcher *fetcher);
 
 int fetcher_ring_record(void *fetcher, void *data, size_t size);
+
+/* The general form of a key that programs leave (IPv4 too). */
+void fetcher_id(struct flow_id *id, const struct flow_key6 *key);
+
+/* fetcher_drops.c: nothing of it fails; without drops all do nothing */
+void fetcher_drops_open(struct flow_fetcher *fetcher);
+void fetcher_drops_close(struct flow_fetcher *fetcher);
+/* Sets or clears a DROP_IFACE_* flag. */
+void fetcher_drops_interface(struct flow_fetcher *fetcher, uint8_t netns, int netns_fd,
+			     uint32_t ifindex, uint8_t flag, bool on);
+void fetcher_drops_slot(struct flow_fetcher *fetcher, const struct flow_event_drop_slot *event);
+void fetcher_drops_scan(struct flow_fetcher *fetcher);
+const struct bpf_program *fetcher_drops_program(const struct flow_fetcher *fetcher);
+
+/* fetcher_reasons.c: places among the arguments of kfree_skb, 0: not there */
+struct fetcher_tracepoint {
+	uint8_t reason;
+	uint8_t rx_sk;
+	uint32_t no_socket; /* number of this reason */
+};
+void fetcher_kfree_skb_arguments(struct fetcher_tracepoint *args);
 
 #endif

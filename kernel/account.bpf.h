@@ -9,14 +9,12 @@
 #define BPFLOWD_ACCOUNT_BPF_H
 
 #include "kernel/parse.bpf.h"
+#include "kernel/slot.bpf.h"
 
 #define FAR_HINTS 256 /* per CPU */
 #define FAR_TRIES                                                                      \
 	8 /* packets of a flow that wait for the egress hook to tell the far interface \
 	   */
-
-#define SLOT_UNUSED  0xffffffffu /* ranks of a slot that may give way; else its age in ticks */
-#define SLOT_RETIRED 0xfffffffeu
 
 /* Set before load. */
 extern const volatile u32 groups4; /* groups of one partition */
@@ -118,27 +116,6 @@ static __always_inline u32 now_ticks(void)
 	return precise ? bpf_ktime_get_ns() >> FLOW_TICK_SHIFT : bpf_jiffies64();
 }
 
-/*
- * Odd while the slot changes hands. On x86 stores stay in order and the locked add is a full
- * barrier; other machines need the fetching form, which kernels before 5.12 refuse at load.
- */
-static __always_inline void gen_step(u32 *gen)
-{
-#if defined(__TARGET_ARCH_x86)
-	__sync_fetch_and_add(gen, 1);
-#else
-	volatile u32 before = __sync_fetch_and_add(gen, 1);
-
-	(void)before;
-#endif
-}
-
-static __always_inline u64 mix(u64 h, u64 word, u64 odd)
-{
-	h = (h ^ word) * odd;
-	return h ^ h >> 32;
-}
-
 static __always_inline u64 hash4(u64 w0, u64 w1, u64 w2)
 {
 	u64 h = mix(hash_seed[0], w0, hash_seed[1] | 1);
@@ -156,22 +133,6 @@ static __always_inline u64 hash6(const struct flow_key6 *k)
 	h = mix(h, w[2], hash_seed[3] | 1);
 	h = mix(h, w[3], hash_seed[1] | 1);
 	return mix(h, w[4] ^ (w[5] & ~0x300ull) << 24, hash_seed[2] | 1);
-}
-
-/* Ends a change of hands. 0 says "never used", so a generation that wraps goes on at 2. */
-static __always_inline void gen_settle(u32 *gen)
-{
-	gen_step(gen);
-	if (unlikely(!*gen)) {
-		gen_step(gen);
-		gen_step(gen);
-	}
-}
-
-/* Group of a hash in the partition of a CPU: the upper half, spread over any number of groups. */
-static __always_inline u32 group_of(u64 hash, u32 groups, u32 cpu)
-{
-	return cpu * groups + (u32)(((hash >> 32) * groups) >> 32);
 }
 
 static __always_inline bool hit(const struct flow_hot *h)

@@ -1,7 +1,248 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-#include <linux/bpf.h>
-#include <bpf/bpf_helpers.h>
-
-#include "kernel/flow.h"
+/*
+ * Every packet that the kernel frees as dropped passes kfree_skb. It is counted in drop_table under
+ * the key of the flow under which the packet was, or would have been, counted: where it came in if
+ * that is metered, else where it was to leave. A table of the same kind as the flow table, one
+ * partition per CPU, a slot per flow and cause; user space takes differences, and ties the slots to
+ * flows (exporter/signals.c). Next: fetcher_drops.c.
+ */
+#include "kernel/core.bpf.h"
+#include "kernel/skb.bpf.h"
+#include "kernel/slot.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";
+
+/* Set before load. Places among the tracepoint's arguments differ by kernel: 5.17 brought the
+ * reason (c504e5c2f964), 6.11 rx_sk (c53795d48ee8); 0: not there. */
+const volatile __u8 reason_argument = 2;
+const volatile __u8 rx_sk_argument = 3;
+const volatile __u8 precise = 0;
+const volatile __u32 groups = 1; /* of one partition */
+const volatile __u32 n_partitions = 1;
+const volatile __u32 no_socket_reason = 0;
+const volatile __u64 hash_seed[4] = {1, 2, 3, 4};
+
+/* By subsystem (upper 16 bits of the reason) and number. */
+#define IGNORED_SUBSYSTEMS 8
+#define IGNORED_NUMBERS	   256
+const volatile __u64 ignored[IGNORED_SUBSYSTEMS * IGNORED_NUMBERS / 64] = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct drop_group);
+} drop_table SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FLOW_MAX_CPUS);
+	__type(key, u32);
+	__type(value, struct drop_counters);
+} drop_counters SEC(".maps");
+
+/* flows.bpf.c's */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} direct_flows SEC(".maps");
+
+static __always_inline bool is_ignored(u32 reason)
+{
+	u32 bit = (reason >> 16) * IGNORED_NUMBERS + (reason & 0xffff);
+
+	if (reason >> 16 >= IGNORED_SUBSYSTEMS || (reason & 0xffff) >= IGNORED_NUMBERS)
+		return false;
+	return ignored[(bit >> 6) & (IGNORED_SUBSYSTEMS * IGNORED_NUMBERS / 64 - 1)] >> (bit & 63) &
+	       1;
+}
+
+static __always_inline u8 interface_flags(u32 netns, u32 ifindex)
+{
+	u32 key = FLOW_IFACE(netns, 0, ifindex);
+	u8 *flags = ifindex ? bpf_map_lookup_elem(&metered_interfaces, &key) : NULL;
+
+	return flags ? *flags : 0;
+}
+
+/* Where the packet is counted; false: on no metered interface. A covered one stands for those below
+ * it: user space knows them. */
+static __always_inline bool counted_at(const struct skb_way *way, u32 *iface)
+{
+	if (interface_flags(way->netns, way->in) & (DROP_IFACE_INGRESS | DROP_IFACE_COVERED)) {
+		*iface = FLOW_IFACE(way->netns, FLOW_INGRESS, way->in);
+		return true;
+	}
+	if (interface_flags(way->netns, way->out) & (DROP_IFACE_EGRESS | DROP_IFACE_COVERED)) {
+		*iface = FLOW_IFACE(way->netns, FLOW_EGRESS, way->out);
+		return true;
+	}
+	*iface = FLOW_IFACE(way->netns, FLOW_EGRESS, 0);
+	return !way->in && !way->out;
+}
+
+static __always_inline u64 hash_drop(const struct flow_key6 *k, u32 cause)
+{
+	const u64 *w = (const u64 *)k;
+	u64 h = mix(hash_seed[0] ^ cause, w[0], hash_seed[1] | 1);
+
+	h = mix(h, w[1], hash_seed[2] | 1);
+	h = mix(h, w[2], hash_seed[3] | 1);
+	h = mix(h, w[3], hash_seed[1] | 1);
+	return mix(h, w[4] ^ w[5] << 24, hash_seed[2] | 1);
+}
+
+static __always_inline bool is_slot_of(const struct drop_slot *s, const struct flow_key6 *k,
+				       u32 cause)
+{
+	const u64 *a = (const u64 *)&s->key, *b = (const u64 *)k;
+
+	return a[4] == b[4] && a[1] == b[1] && a[3] == b[3] && a[0] == b[0] && a[2] == b[2] &&
+	       a[5] == b[5] && s->cause == cause;
+}
+
+/* Makes room in the group: an unused slot, else the one that rested longest, which leaves through
+ * the ring. Null: the ring has no room. */
+static __always_inline struct drop_slot *take_slot(struct drop_group *g, u32 group, u32 now,
+						   struct drop_counters *c)
+{
+	struct flow_event_drop_slot *e;
+	u32 oldest = 0, age = 0;
+	struct drop_slot *s;
+
+	for (u32 i = 0; i < FLOW_WAYS; i++) {
+		s = &g->way[i];
+		if (!s->gen) {
+			gen_step(&s->gen);
+			return s;
+		}
+		if (now - s->last >= age) {
+			age = now - s->last;
+			oldest = i;
+		}
+	}
+	s = &g->way[oldest & (FLOW_WAYS - 1)];
+	e = bpf_ringbuf_reserve(&direct_flows, sizeof(*e), 0);
+	if (!e) {
+		c->lost_ring_packets++;
+		return NULL;
+	}
+	e->event.type = FLOW_EVENT_DROP;
+	e->event.index = group * FLOW_WAYS + (oldest & (FLOW_WAYS - 1));
+	e->slot = *s;
+	gen_step(&s->gen);
+	bpf_ringbuf_submit(e, 0);
+	return s;
+}
+
+static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 state, u32 cpu,
+				       struct drop_counters *c)
+{
+	u32 now = precise ? bpf_ktime_get_ns() >> FLOW_TICK_SHIFT : bpf_jiffies64();
+	u32 group = group_of(hash_drop(&h->key, cause), groups, cpu);
+	struct drop_group *g = bpf_map_lookup_elem(&drop_table, &group);
+	struct drop_slot *s;
+
+	if (!g)
+		return;
+	c->packets += h->packets;
+	for (u32 i = 0; i < FLOW_WAYS; i++) {
+		s = &g->way[i];
+		if (!s->gen)
+			break;
+		if (!is_slot_of(s, &h->key, cause))
+			continue;
+		s->packets += h->packets;
+		s->bytes += h->bytes;
+		s->last = now;
+		s->state = state;
+		return;
+	}
+	s = take_slot(g, group, now, c);
+	if (!s)
+		return;
+	s->key = h->key;
+	s->cause = cause;
+	s->packets = h->packets;
+	s->bytes = h->bytes;
+	s->first = now;
+	s->last = now;
+	s->state = state;
+	gen_settle(&s->gen);
+}
+
+/* An echo reply that finds no ping socket was taken by the raw socket that asked. */
+static __always_inline bool is_harmless(const struct skb_headers *h, u32 reason)
+{
+	return reason == no_socket_reason && no_socket_reason &&
+	       ((h->key.protocol == IPPROTO_ICMP && !(h->key.dst_port & 0xff)) ||
+		(h->key.protocol == IPPROTO_ICMPV6 && (h->key.dst_port & 0xff) == 129));
+}
+
+static __always_inline void identify(struct sk_buff *skb, struct sock *rx_sk, u32 reason, u32 cpu,
+				     struct drop_counters *c, const bool direct)
+{
+	struct skb_headers h = {};
+	struct skb_way way;
+	u8 state = 0;
+
+	skb_way(skb, rx_sk, &way, direct);
+	if (way.netns < 0 || !counted_at(&way, &h.key.iface))
+		return;
+	if (!skb_parse(skb, &way, &h, direct)) {
+		c->unread_packets++;
+		return;
+	}
+	if (is_harmless(&h, reason))
+		return;
+	if (way.sk && h.key.protocol == IPPROTO_TCP)
+		state = SKB_READ(way.sk, __sk_common.skc_state);
+	count_drop(&h, reason, state, cpu, c);
+}
+
+/* Drops happen in any context: one in an interrupt that comes while another is being counted on
+ * this CPU must not touch the same slot. (From 6.1 on the kernel itself doesn't let it come here
+ * and counts it as a recursion miss of the program: 05b24ff9b2cf.) */
+static __always_inline int drop(struct sk_buff *skb, struct sock *rx_sk, u32 reason,
+				const bool direct)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct drop_counters *c;
+
+	if (is_ignored(reason) || cpu >= n_partitions)
+		return 0;
+	c = bpf_map_lookup_elem(&drop_counters, &cpu);
+	if (!c)
+		return 0;
+	if (*(volatile u32 *)&c->busy) {
+		__sync_fetch_and_add(&c->lost_busy_packets, 1);
+		return 0;
+	}
+	*(volatile u32 *)&c->busy = 1;
+	identify(skb, rx_sk, reason, cpu, c, direct);
+	*(volatile u32 *)&c->busy = 0;
+	return 0;
+}
+
+SEC("tp_btf/kfree_skb")
+int kfree_skb(u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
+	struct sock *rx_sk = rx_sk_argument == 3 ? (struct sock *)ctx[3] : NULL;
+	u32 reason = reason_argument == 2 ? (u32)ctx[2] : 0;
+
+	return drop(skb, rx_sk, reason, true);
+}
+
+/* Where the kernel has no typed tracepoints. */
+SEC("raw_tp/kfree_skb")
+int kfree_skb_raw(u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
+	struct sock *rx_sk = rx_sk_argument == 3 ? (struct sock *)ctx[3] : NULL;
+	u32 reason = reason_argument == 2 ? (u32)ctx[2] : 0;
+
+	return drop(skb, rx_sk, reason, false);
+}

@@ -200,9 +200,9 @@ struct dns_record {
 enum flow_event_type {
 	FLOW_EVENT_SLOT4 = 1, /* flow_event_slot4: pushed out of the table */
 	FLOW_EVENT_SLOT6 = 2, /* flow_event_slot6 */
-	FLOW_EVENT_DNS = 3,
-	FLOW_EVENT_RTT = 4,
-	FLOW_EVENT_DROP = 5,
+	FLOW_EVENT_DNS = 3,   /* flow_event_dns */
+	FLOW_EVENT_RTT = 4,   /* flow_event_rtt */
+	FLOW_EVENT_DROP = 5,  /* flow_event_drop_slot in the ring, flow_event_drop above it */
 };
 
 struct flow_event {
@@ -220,6 +220,59 @@ struct flow_event_slot6 {
 	struct flow_event event;
 	struct flow_slot6 slot;
 };
+
+/*
+ * Drops of one flow for one cause: a slot of drop_table, which works as the flow table does. Both
+ * families have the wide key; eth_proto tells them apart.
+ */
+struct drop_slot {
+	struct flow_key6 key;
+	__u32 cause;
+	__u32 gen;
+	__u64 packets;
+	__u64 bytes;
+	__u32 first; /* FLOW_TICK_SHIFT */
+	__u32 last;
+	__u8 state; /* TCP_* of the socket at the latest drop, 0: none */
+	__u8 pad[47];
+};
+
+struct drop_group {
+	struct drop_slot way[FLOW_WAYS];
+};
+
+_Static_assert(sizeof(struct drop_slot) == 128, "a drop slot is two cache lines");
+
+struct flow_event_drop_slot {
+	struct flow_event event;
+	struct drop_slot slot;
+};
+
+/* What user space makes of a drop slot. */
+struct flow_event_drop {
+	struct flow_event event;
+	struct flow_id id;
+	struct pkt_drops drops;
+	__u64 start_ns;
+	__u64 end_ns;
+};
+
+/* What the drop program must know of an interface; also enum flow_fetcher_interface_flags. */
+#define DROP_IFACE_COVERED 1 /* counted below */
+#define DROP_IFACE_INGRESS 4 /* hooked */
+#define DROP_IFACE_EGRESS  8
+
+/* Of one CPU. */
+struct drop_counters {
+	__u64 packets; /* in drop slots, or pushed out of them */
+	__u64 lost_ring_packets;
+	__u64 lost_busy_packets; /* dropped inside of another drop */
+	__u64 unread_packets;	 /* ours, but no header could be read: in no flow */
+	__u32 busy;
+	__u32 pad[7];
+};
+
+_Static_assert(sizeof(struct drop_counters) == 64, "one cache line per CPU");
 
 /* Counters of one CPU. Everything that a hook saw and had to account for is in observed_*; the rest
  * says what became of it where that is not a slot. Only grow. */

@@ -9,6 +9,7 @@
 #define BPFLOWD_PARSE_BPF_H
 
 #include "kernel/core.bpf.h"
+#include "kernel/fragment.bpf.h"
 
 #define PARSE_MAX_VLAN_TAGS	    2
 #define PARSE_MAX_MPLS_LABELS	    8
@@ -33,23 +34,6 @@ struct packet {
 	u8 ttl;
 	u8 malformed;
 };
-
-/* First fragments remember their ports here for the later ones (RFC 791 3.2, RFC 8200 4.5). */
-struct fragment_id {
-	u8 src_addr[16];
-	u8 dst_addr[16];
-	u32 id;
-	u8 protocol;
-	u8 netns;
-	u16 vlan;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct fragment_id);
-	__type(value, u32);
-} fragments SEC(".maps");
 
 extern const volatile u8 netns;
 
