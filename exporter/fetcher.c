@@ -259,6 +259,13 @@ struct flow_fetcher *flow_fetcher_new(const struct flow_fetcher_config *config,
 	}
 	fetcher_drops_open(f);
 	fetcher_attach_init(f);
+	if (!config->precise && !fetcher_tie_jiffies(f)) {
+		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+			    "can't run the program that reads the kernel's tick: %s",
+			    g_strerror(errno));
+		flow_fetcher_close(f);
+		return NULL;
+	}
 	return f;
 }
 

@@ -12,10 +12,12 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "cache.h"
 #include "clock.h"
+
+#define TIE_TICKS    4
+#define TIE_AGAIN_NS (3600 * NSEC_PER_SEC)
 
 /* Slot of either family while it is being read. */
 struct view {
@@ -68,37 +70,49 @@ static void take_cold(struct flow_metrics *m, const struct flow_cold *cold)
 	m->far_vlan = cold->far_vlan;
 }
 
-static uint64_t coarse_ns(void)
+/* The kernel's tick is a timer of CLOCK_MONOTONIC (tick_do_update_jiffies64), so that jiffies keep
+ * their distance from it. A single look is late by up to a tick, or by more while the CPU is away;
+ * the earliest of a few ticks is right. */
+bool fetcher_tie_jiffies(struct flow_fetcher *f)
 {
-	struct timespec now;
+	const volatile __u64 *jiffies = &f->flows[0]->bss->sampled_jiffies;
+	const volatile __u64 *ns = &f->flows[0]->bss->sampled_ns;
+	int fd = bpf_program__fd(f->flows[0]->progs.sample_clock);
+	uint64_t length_ns = f->ticks.length_ns, end_ns = 0;
+	int64_t earliest = INT64_MAX;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
+	do {
+		uint8_t frame[64] = {0};
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
+			    .data_size_in = sizeof(frame));
+
+		if (bpf_prog_test_run_opts(fd, &opts))
+			return false;
+		if (!end_ns)
+			end_ns = *ns + TIE_TICKS * length_ns;
+		earliest = MIN(earliest, (int64_t)(*ns - *jiffies * length_ns));
+	} while (*ns < end_ns);
+	f->jiffies_origin_ns = earliest;
+	f->tie_jiffies_ns = *ns + TIE_AGAIN_NS;
+	return true;
 }
 
-/* Ties ticks to CLOCK_MONOTONIC anew for each drain: jiffies by a look at both inside one tick. */
+/* Ties the ticks of slots to CLOCK_MONOTONIC for a drain. */
 static void sample_clock(struct flow_fetcher *f)
 {
-	uint8_t frame[64] = {0};
-	uint64_t before;
+	uint64_t jiffies;
 
 	if (f->config.precise) {
 		f->ticks.now_ns = f->now_mono_ns;
 		f->ticks.now = f->now_mono_ns >> FLOW_TICK_SHIFT;
 		return;
 	}
-	for (int tries = 0; tries < 3; tries++) {
-		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
-			    .data_size_in = sizeof(frame));
-
-		before = coarse_ns();
-		if (bpf_prog_test_run_opts(bpf_program__fd(f->flows[0]->progs.sample_clock), &opts))
-			return;
-		if (before == coarse_ns())
-			break;
-	}
-	f->ticks.now = f->flows[0]->bss->sampled_jiffies;
-	f->ticks.now_ns = before;
+	/* not allowed once privileges are gone: then what is known stays */
+	if (f->now_mono_ns > f->tie_jiffies_ns && !fetcher_tie_jiffies(f))
+		f->tie_jiffies_ns = f->now_mono_ns + TIE_AGAIN_NS;
+	jiffies = (f->now_mono_ns - f->jiffies_origin_ns) / f->ticks.length_ns;
+	f->ticks.now = jiffies;
+	f->ticks.now_ns = f->jiffies_origin_ns + jiffies * f->ticks.length_ns;
 }
 
 /* What the slot holds beyond its shadow. */

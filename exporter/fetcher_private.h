@@ -58,9 +58,11 @@ struct flow_fetcher {
 	struct shadow *shadow6;
 	struct partition *partitions; /* per CPU */
 	uint64_t kernel_bytes;
-	uint64_t now_mono_ns;	  /* of the drain that is going on */
-	struct clock_ticks ticks; /* of slots */
-	uint32_t n_used;	  /* slots in use met in this scan */
+	uint64_t now_mono_ns;	   /* of the drain that is going on */
+	struct clock_ticks ticks;  /* of slots */
+	int64_t jiffies_origin_ns; /* CLOCK_MONOTONIC of jiffy 0 */
+	uint64_t tie_jiffies_ns;   /* when to measure that next */
+	uint32_t n_used;	   /* slots in use met in this scan */
 	size_t n_deltas;
 	size_t ring_budget;
 	GHashTable *flag_owners;     /* (namespace, low 16 bits of an index) -> index */
@@ -75,6 +77,9 @@ struct flows_bpf *fetcher_instance(struct flow_fetcher *fetcher, uint8_t netns, 
 
 void fetcher_attach_init(struct flow_fetcher *fetcher);
 void fetcher_attach_clear(struct flow_fetcher *fetcher);
+
+/* Finds jiffies_origin_ns; takes a few ticks. False: not allowed. */
+bool fetcher_tie_jiffies(struct flow_fetcher *fetcher);
 
 int fetcher_ring_record(void *fetcher, void *data, size_t size);
 

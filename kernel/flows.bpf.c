@@ -24,7 +24,8 @@ const volatile __u8 dns_enabled = 0;
 #define IFACE_COVERED	  1 /* what comes in here was counted here or below */
 #define IFACE_NO_ETHERNET 2
 __u8 iface_flags[1 << 16];
-__u64 sampled_jiffies; /* by sample_clock */
+__u64 sampled_jiffies; /* by sample_clock, */
+__u64 sampled_ns;      /* which reads this second */
 __u32 ppp_metered;     /* PPP devices of this namespace are metered */
 
 #include "kernel/account.bpf.h"
@@ -277,10 +278,11 @@ int egress_flow_parse(struct __sk_buff *skb)
 	return meter(skb, FLOW_EGRESS);
 }
 
-/* Run by user space, which knows the time on its side: ties jiffies to it. */
+/* Run by user space: ties jiffies to CLOCK_MONOTONIC. */
 SEC("tc")
 int sample_clock(struct __sk_buff *skb)
 {
 	sampled_jiffies = bpf_jiffies64();
+	sampled_ns = bpf_ktime_get_ns();
 	return 0;
 }
