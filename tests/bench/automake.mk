@@ -3,7 +3,7 @@
 EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/README.md
 CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o $(BENCHES)
 BENCHES = tests/bench/bench_kernel tests/bench/bench_cache
-EXTRA_PROGRAMS = $(BENCHES)
+EXTRA_PROGRAMS += $(BENCHES)
 
 tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
 	@$(MKDIR_P) tests/bench

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+# Fuzz targets, libFuzzer's entry point each. make check replays the corpus; make check-fuzz searches with clang, for
+# FUZZ_SECONDS each, and leaves what it finds in the build folder. Sources under test are compiled in, for coverage.
+EXTRA_DIST += tests/fuzz/automake.mk tests/fuzz/corpus
+FUZZ_SECONDS = 60
+FUZZ_FLAGS = -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+
+FUZZERS = tests/fuzz/fuzz_dns_name
+check_PROGRAMS += $(FUZZERS)
+TESTS += $(FUZZERS)
+
+fuzz_dns_name_sources = exporter/record.c exporter/clock.c
+tests_fuzz_fuzz_dns_name_SOURCES = tests/fuzz/fuzz_dns_name.c tests/fuzz/replay.c
+tests_fuzz_fuzz_dns_name_LDADD = $(unit_ldadd)
+
+.PHONY: check-fuzz check-fuzz-dns_name
+check-fuzz: check-fuzz-dns_name
+check-fuzz-dns_name: config.h
+	@$(MKDIR_P) tests/fuzz/found/dns_name
+	$(CLANG) $(FUZZ_FLAGS) $(DEFS) $(AM_CPPFLAGS) -I. $(GLIB_CFLAGS) -o tests/fuzz/search_dns_name \
+		$(top_srcdir)/tests/fuzz/fuzz_dns_name.c $(addprefix $(top_srcdir)/,$(fuzz_dns_name_sources)) $(GLIB_LIBS)
+	cd tests/fuzz && ./search_dns_name -max_total_time=$(FUZZ_SECONDS) -max_len=300 -artifact_prefix=dns_name- \
+		found/dns_name $(abs_top_srcdir)/tests/fuzz/corpus/dns_name
+CLEANFILES += tests/fuzz/search_dns_name
