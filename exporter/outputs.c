@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "transport.h"
 
 /* Collectors that take the same bodies. A member of a failover or balance group has one of its own.
  */
@@ -219,6 +220,10 @@ static struct output *add_output(struct outputs *o, const struct settings *setti
 	struct encode_group *group = find_group(o, key);
 	struct output *output;
 
+	if (!transport_check(c, error)) {
+		g_prefix_error(error, "collector %s: ", c->name);
+		return NULL;
+	}
 	if (!group)
 		group = add_group(o, settings, c, error);
 	if (!group)
@@ -368,14 +373,15 @@ void outputs_options_changed(struct outputs *o)
 
 bool outputs_drain(struct outputs *o, uint64_t deadline_mono_ns)
 {
-	bool empty = true;
+	g_autoptr(GPtrArray) collectors = g_ptr_array_new();
 
 	for (guint i = 0; i < o->outputs->len; i++) {
 		struct output *output = g_ptr_array_index(o->outputs, i);
 
-		empty &= collector_drain(output->collector, deadline_mono_ns);
+		g_ptr_array_add(collectors, output->collector);
 	}
-	return empty;
+	return collector_drain_all((struct collector *const *)collectors->pdata, collectors->len,
+				   deadline_mono_ns);
 }
 
 bool outputs_idle(const struct outputs *o)

@@ -11,3 +11,10 @@ tests_transport_test_udp_LDADD = $(transport_ldadd)
 UNIT_TESTS += tests/transport/test_tcp
 tests_transport_test_tcp_SOURCES = tests/transport/test_tcp.c $(transport_harness)
 tests_transport_test_tcp_LDADD = $(transport_ldadd)
+
+if WITH_TLS
+UNIT_TESTS += tests/transport/test_tls
+tests_transport_test_tls_SOURCES = \
+	tests/transport/test_tls.c tests/transport/tools.c tests/transport/tools.h $(transport_harness)
+tests_transport_test_tls_LDADD = $(transport_ldadd)
+endif
