@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Examples go to the documentation, never into sysconfdir: what an administrator wrote there stays.
-dist_doc_DATA = conf/quickstart.yaml
+dist_doc_DATA = conf/bpflowd.yaml conf/quickstart.yaml
 EXTRA_DIST += conf/automake.mk conf/bpflowd.service.in conf/bpflowd.sysusers
 
 conf/bpflowd.service: $(srcdir)/conf/bpflowd.service.in Makefile

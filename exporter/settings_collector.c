@@ -127,17 +127,26 @@ static void check_no_tls(const struct entry *entry)
 			fail_tls(entry, option_table[i].key, remedy);
 }
 
+/* A file that can't be read is told already: only its absence counts. */
+static bool is_given(const struct yaml_node *mapping, const char *key)
+{
+	const struct yaml_node *node = yaml_get(mapping, key);
+
+	return node && (node->kind != YAML_SCALAR || *node->scalar);
+}
+
 static void check_tls(const struct entry *entry)
 {
 	const struct settings_tls *tls = &entry->collector->tls;
+	const struct yaml_node *node = yaml_get(entry->node, "tls");
 
 	if (!transports[entry->collector->transport].tls) {
 		check_no_tls(entry);
 		return;
 	}
-	if (*tls->certificate && !*tls->key)
+	if (*tls->certificate && !is_given(node, "key"))
 		fail_tls(entry, "certificate", "given without key; write key: FILE too");
-	if (*tls->key && !*tls->certificate)
+	if (*tls->key && !is_given(node, "certificate"))
 		fail_tls(entry, "key", "given without certificate; write certificate: FILE too");
 	if (*tls->ca && !tls->verify)
 		fail_tls(entry, "ca", "has no effect with verify: false; remove one of them");

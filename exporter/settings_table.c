@@ -66,7 +66,7 @@ const struct option option_table[] = {
 	{METERING(direction), CHOICE(directions, "both"), .min = DIRECTION_INGRESS},
 	{METERING(count), CHOICE(counts, "once"), RESTART},
 	{METERING(sampling), U32("1", 1, 1000000), RESTART},
-	{METERING(max_flows), U32("65536", 16, 1 << 26), RESTART},
+	{METERING(max_flows), U32("65536", 16, 1 << 24), RESTART},
 	{.scope = SCOPE_METERING,
 	 .key = "drain_interval",
 	 IN_SETTINGS(drain_interval_ns),

@@ -50,6 +50,9 @@ char *check_name(const char *text)
 
 char *check_drop_reason(const char *text)
 {
+	if (g_str_has_prefix(text, "SKB_DROP_REASON_"))
+		return g_strdup_printf("\"%.80s\" is written without SKB_DROP_REASON_; write %.60s",
+				       text, text + strlen("SKB_DROP_REASON_"));
 	for (const char *c = text; *c; c++)
 		if (!g_ascii_isupper(*c) && !g_ascii_isdigit(*c) && *c != '_')
 			return g_strdup_printf("\"%.80s\" is no drop reason; write the kernel's "
@@ -135,7 +138,7 @@ static bool is_host_name(const char *text)
 	g_auto(GStrv) labels = g_strsplit(text, ".", -1);
 	guint n = g_strv_length(labels);
 
-	if (strlen(text) > 253)
+	if (!*text || strlen(text) > 253)
 		return false;
 	if (n > 1 && !*labels[n - 1])
 		n--;
@@ -158,6 +161,14 @@ static bool is_any_address(const char *text)
 	       (inet_pton(AF_INET6, text, &given) == 1 && !memcmp(&given, &in6, sizeof(in6)));
 }
 
+static bool is_port(const char *text)
+{
+	size_t length = strlen(text);
+
+	return length && length <= 5 && strspn(text, "0123456789") == length && *text != '0' &&
+	       g_ascii_strtoull(text, NULL, 10) <= UINT16_MAX;
+}
+
 char *check_address(const char *text)
 {
 	const char *colon = strchr(text, ':');
@@ -168,7 +179,7 @@ char *check_address(const char *text)
 		return NULL;
 	if (*text == '[')
 		return g_strdup_printf("\"%.80s\" has brackets; write the address alone", text);
-	if (colon && !strchr(colon + 1, ':'))
+	if (colon && is_port(colon + 1))
 		return g_strdup_printf("\"%.80s\" has a port; write it as port: %.20s", text,
 				       colon + 1);
 	return g_strdup_printf("\"%.80s\" is no address; write a host name, IPv4 or IPv6 address",
@@ -182,14 +193,6 @@ char *check_source(const char *text)
 	return g_strdup_printf("\"%.80s\" is no address; write one of this host's IPv4 or IPv6 "
 			       "addresses",
 			       text);
-}
-
-static bool is_port(const char *text)
-{
-	size_t length = strlen(text);
-
-	return length && length <= 5 && strspn(text, "0123456789") == length && *text != '0' &&
-	       g_ascii_strtoull(text, NULL, 10) <= UINT16_MAX;
 }
 
 char *check_listen(const char *text)

@@ -119,7 +119,7 @@ static bool read_bool(const struct option *option, const struct yaml_node *node,
 	bool is_true = !g_strcmp0(node->scalar, "true");
 
 	if (node->quoted || (!is_true && g_strcmp0(node->scalar, "false")))
-		return refuse(option, node, path, "is neither true nor false", errors);
+		return refuse(option, node, path, "stands here", errors);
 	*target = is_true;
 	return true;
 }
@@ -154,7 +154,7 @@ static bool read_choice(const struct option *option, const struct yaml_node *nod
 	const char *nearest;
 
 	if (node->kind != YAML_SCALAR)
-		return refuse(option, node, path, "isn't a word", errors);
+		return refuse(option, node, path, "stands here", errors);
 	for (unsigned int i = 0; option->choices[i]; i++) {
 		if (strcmp(option->choices[i], node->scalar))
 			continue;
@@ -188,7 +188,7 @@ static const char *read_text(const struct option *option, const struct yaml_node
 
 	if (node->kind != YAML_SCALAR || (!node->quoted && !*node->scalar) ||
 	    (!*node->scalar && !may_be_empty)) {
-		refuse(option, node, path, "isn't taken here", errors);
+		refuse(option, node, path, "stands here", errors);
 		return NULL;
 	}
 	if (!node->quoted && is_typed(node->scalar)) {
@@ -212,7 +212,7 @@ static bool check_length(const struct option *option, const struct yaml_node *no
 			 const char *path, struct yaml_errors *errors)
 {
 	if (node->kind != YAML_SEQUENCE)
-		return refuse(option, node, path, "isn't a list", errors);
+		return refuse(option, node, path, "stands here", errors);
 	if (node->children->len >= option->min && node->children->len <= option->max)
 		return true;
 	yaml_error_at(errors, node, path, "%u items; write %" PRIu64 " to %" PRIu64,

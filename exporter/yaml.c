@@ -47,14 +47,32 @@ static void fail(struct reader *reader, const yaml_mark_t *mark, const char *for
 		    message);
 }
 
-static bool is_tab(const struct reader *reader, const yaml_mark_t *mark)
+static char char_at(const struct reader *reader, const yaml_mark_t *mark)
 {
-	size_t offset = mark->index;
-
 	/* index counts characters */
-	const char *at = g_utf8_offset_to_pointer(reader->text, (glong)offset);
+	const char *at = g_utf8_offset_to_pointer(reader->text, (glong)mark->index);
 
-	return at < reader->text + reader->length && *at == '\t';
+	return at < reader->text + reader->length ? *at : '\0';
+}
+
+/* A word that begins with a character that means something else to YAML: globs do. */
+static bool fail_indicator(struct reader *reader)
+{
+	const yaml_parser_t *parser = &reader->parser;
+	char at_problem = char_at(reader, &parser->problem_mark);
+	char at_context = parser->context ? char_at(reader, &parser->context_mark) : '\0';
+
+	if (at_context && strchr("*!&", at_context))
+		fail(reader, &parser->context_mark,
+		     "a word that begins with %c; write it in quotes", at_context);
+	else if (at_problem && strchr("@`%", at_problem))
+		fail(reader, &parser->problem_mark,
+		     "a word that begins with %c; write it in quotes", at_problem);
+	else if (at_problem == '\t')
+		fail(reader, &parser->problem_mark, "a tab character; indent with spaces");
+	else
+		return false;
+	return true;
 }
 
 /* libyaml's own words say what it met, not what to do about it. */
@@ -63,10 +81,8 @@ static void fail_syntax(struct reader *reader)
 	const yaml_parser_t *parser = &reader->parser;
 	g_autofree char *context = NULL;
 
-	if (is_tab(reader, &parser->problem_mark)) {
-		fail(reader, &parser->problem_mark, "a tab character; indent with spaces");
+	if (fail_indicator(reader))
 		return;
-	}
 	context = parser->context ? g_strdup_printf(" %s that begins in line %zu", parser->context,
 						    parser->context_mark.line + 1)
 				  : g_strdup("");
@@ -102,9 +118,11 @@ static bool check_plain(struct reader *reader, const yaml_event_t *event, const 
 {
 	if (anchor)
 		fail(reader, &event->start_mark,
-		     "anchor &%s; anchors are not taken, remove it and write values out", anchor);
+		     "anchor &%s; anchors are not taken, remove it, or write the word in quotes",
+		     anchor);
 	else if (tag)
-		fail(reader, &event->start_mark, "tag %s; tags are not taken, remove it", tag);
+		fail(reader, &event->start_mark,
+		     "tag %s; tags are not taken, remove it, or write the word in quotes", tag);
 	return !anchor && !tag;
 }
 
@@ -269,7 +287,7 @@ static struct yaml_node *read_node(struct reader *reader, yaml_event_t *event)
 	}
 	if (event->type == YAML_ALIAS_EVENT) {
 		fail(reader, &event->start_mark,
-		     "alias *%s; aliases are not taken, write the value out",
+		     "alias *%s; aliases are not taken, write the value out, or the word in quotes",
 		     event->data.alias.anchor);
 		return NULL;
 	}

@@ -103,3 +103,12 @@ tests_tools_emit_LDADD = $(unit_ldadd)
 UNIT_TESTS += tests/unit/test_priv
 tests_unit_test_priv_SOURCES = tests/unit/test_priv.c
 tests_unit_test_priv_LDADD = libexporter.a $(unit_ldadd) $(CAPNG_LIBS)
+UNIT_TESTS += tests/unit/test_settings
+tests_unit_test_settings_CFLAGS = $(wire_cflags)
+tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
+tests_unit_test_settings_LDADD = $(unit_ldadd)
+
+# bpflowd's command line; each broken file of tests/data/bad has its errors beside it (update: UPDATE_GOLDEN=1)
+CLI_TESTS = tests/cli/bad_config.sh tests/cli/config.sh
+TESTS += $(CLI_TESTS)
+EXTRA_DIST += $(CLI_TESTS) tests/data/bad
