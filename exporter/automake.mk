@@ -44,7 +44,7 @@ libexporter_a_SOURCES = \
 	exporter/control.c exporter/control.h \
 	exporter/control_socket.c exporter/control_socket.h \
 	exporter/daemon.c exporter/daemon.h exporter/daemon_private.h \
-	exporter/daemon_control.c exporter/daemon_meter.c \
+	exporter/daemon_control.c exporter/daemon_flows.c exporter/daemon_meter.c exporter/daemon_report.c \
 	exporter/fetcher.c exporter/fetcher.h exporter/fetcher_private.h \
 	exporter/fetcher_attach.c exporter/fetcher_drain.c \
 	exporter/fetcher_drops.c exporter/fetcher_reasons.c \

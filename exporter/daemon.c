@@ -52,7 +52,6 @@ bool daemon_reload(struct daemon *d, GError **error)
 {
 	struct yaml_errors errors;
 	struct settings *next;
-	g_autofree char *restart = NULL;
 
 	yaml_errors_init(&errors, d->settings->path);
 	next = settings_load(d->settings->path, &errors);
@@ -71,9 +70,11 @@ bool daemon_reload(struct daemon *d, GError **error)
 		settings_free(next);
 		return false;
 	}
-	restart = settings_restart_needed(d->settings, next);
-	if (*restart)
-		log_warning("configuration: %s: takes effect at the next restart", restart);
+	g_free(d->restart_needed);
+	d->restart_needed = settings_restart_needed(d->settings, next);
+	if (*d->restart_needed)
+		log_warning("configuration: %s: takes effect at the next restart",
+			    d->restart_needed);
 	daemon_meter_reload(d, next);
 	log_set_level(next->log_level);
 	settings_free(d->settings);
@@ -88,7 +89,11 @@ static gboolean on_reload(gpointer user)
 	g_autoptr(GError) error = NULL;
 
 	notify("RELOADING=1");
-	if (!daemon_reload(d, &error))
+	if (daemon_reload(d, &error))
+		d->process.reloads++;
+	else
+		d->process.failed_reloads++;
+	if (error)
 		log_error("configuration: not reloaded, the old one stays: %s", error->message);
 	notify("READY=1");
 	return G_SOURCE_CONTINUE;
@@ -123,7 +128,7 @@ static bool start(struct daemon *d, GError **error)
 	if (!d->outputs)
 		return false;
 	check_enterprise_number(d);
-	return daemon_meter_start(d, error);
+	return daemon_meter_start(d, error) && daemon_http_start(d, error);
 }
 
 static void stop(struct daemon *d)
@@ -139,12 +144,23 @@ static void stop(struct daemon *d)
 
 static void clear(struct daemon *d)
 {
+	daemon_http_stop(d);
 	control_free(d->control);
 	outputs_free(d->outputs);
 	daemon_meter_clear(d);
 	settings_free(d->settings);
+	g_free(d->restart_needed);
 	g_ptr_array_unref(d->flushes);
 	g_main_loop_unref(d->loop);
+}
+
+static void init_process(struct daemon *d)
+{
+	d->process.start_real_ns = d->start.real_ns;
+	histogram_init(&d->process.drain_duration);
+	histogram_init(&d->process.dns_latency);
+	histogram_init(&d->process.server_rtt);
+	histogram_init(&d->process.client_rtt);
 }
 
 int daemon_run(struct settings *settings)
@@ -155,6 +171,7 @@ int daemon_run(struct settings *settings)
 	d.flushes = g_ptr_array_new_with_free_func(g_free);
 	clock_read(&d.start);
 	d.now = d.start;
+	init_process(&d);
 	log_set_level(settings->log_level);
 	signal(SIGPIPE, SIG_IGN);
 	if (!start(&d, &error)) {

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "daemon_private.h"
+#include "views.h"
 
 #define FLUSH_POLL_MS	 5
 #define FLUSH_TIMEOUT_NS (30 * NSEC_PER_SEC)
@@ -22,11 +23,11 @@ static gboolean on_flush_timer(gpointer user)
 	struct clock_now now;
 
 	clock_read(&now);
-	if (!outputs_idle(d->outputs) && now.mono_ns < f->deadline_ns)
+	if (outputs_queued_bytes(d->outputs) && now.mono_ns < f->deadline_ns)
 		return G_SOURCE_CONTINUE;
 	control_reply(f->request,
-		      json_pack("{s:I,s:b}", "flows", (json_int_t)f->flows, "sent",
-				outputs_idle(d->outputs)),
+		      json_pack("{s:I,s:I}", "flows", (json_int_t)f->flows, "queued_bytes",
+				(json_int_t)outputs_queued_bytes(d->outputs)),
 		      NULL);
 	g_ptr_array_remove_fast(d->flushes, f);
 	return G_SOURCE_REMOVE;
@@ -47,12 +48,100 @@ static void begin_flush(void *user, const json_t *args, struct control_request *
 	g_timeout_add(FLUSH_POLL_MS, on_flush_timer, f);
 }
 
+/* An array that a foreach callback fills. */
+struct listing {
+	struct daemon *daemon;
+	json_t *list;
+};
+
+static void list_interface(void *user, const struct interface *interface)
+{
+	struct listing *l = user;
+	struct report_traffic traffic;
+
+	daemon_traffic(l->daemon, interface, &traffic);
+	json_array_append_new(l->list, view_interface(interface, &traffic));
+}
+
+static json_t *answer_interfaces(void *user, const json_t *args, GError **error)
+{
+	struct listing l = {user, json_array()};
+
+	interfaces_foreach(l.daemon->interfaces, list_interface, &l);
+	return json_pack("{s:o}", "interfaces", l.list);
+}
+
+static void list_collector(void *user, const struct collector *collector,
+			   const struct template *template, const struct output_skipped *skipped)
+{
+	struct listing *l = user;
+	struct clock_now now;
+
+	clock_read(&now);
+	json_array_append_new(l->list, view_collector(collector_settings(collector),
+						      collector_stats(collector), now.mono_ns));
+}
+
+static json_t *answer_collectors(void *user, const json_t *args, GError **error)
+{
+	struct listing l = {user, json_array()};
+
+	outputs_foreach(l.daemon->outputs, list_collector, &l);
+	return json_pack("{s:o}", "collectors", l.list);
+}
+
+/* Each template once, however many collectors use it. */
+static void list_template(void *user, const struct collector *collector,
+			  const struct template *template, const struct output_skipped *skipped)
+{
+	struct listing *l = user;
+	enum encoder_format format = collector_settings(collector)->protocol;
+	json_t *view = view_template(template, format, l->daemon->settings->enterprise_number);
+	json_t *other;
+	size_t i;
+
+	json_array_foreach(l->list, i, other)
+	{
+		if (!json_equal(other, view))
+			continue;
+		json_decref(view);
+		return;
+	}
+	json_array_append_new(l->list, view);
+}
+
+static json_t *answer_templates(void *user, const json_t *args, GError **error)
+{
+	struct listing l = {user, json_array()};
+
+	outputs_foreach(l.daemon->outputs, list_template, &l);
+	return json_pack("{s:o}", "templates", l.list);
+}
+
+static json_t *answer_stats(void *user, const json_t *args, GError **error)
+{
+	struct metrics *metrics = daemon_collect(user);
+	json_t *answer = view_stats(metrics);
+
+	metrics_free(metrics);
+	return answer;
+}
+
 static json_t *answer_reload(void *user, const json_t *args, GError **error)
 {
-	return daemon_reload(user, error) ? json_pack("{s:b}", "reloaded", 1) : NULL;
+	struct daemon *d = user;
+
+	if (!daemon_reload(d, error))
+		return NULL;
+	return json_pack("{s:s}", "restart_needed", d->restart_needed);
 }
 
 const struct control_verb daemon_verbs[] = {
+	{.name = "flows", .answer = daemon_answer_flows},
+	{.name = "interfaces", .answer = answer_interfaces},
+	{.name = "collectors", .answer = answer_collectors},
+	{.name = "templates", .answer = answer_templates},
+	{.name = "stats", .answer = answer_stats},
 	{.name = "flush", .changes = true, .begin = begin_flush},
 	{.name = "reload", .changes = true, .answer = answer_reload},
 	{.name = NULL},

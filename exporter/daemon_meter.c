@@ -27,7 +27,7 @@ static void count_observed(struct daemon *d, const struct flow_id *id,
 		d->last_observed = o;
 	}
 	o->packets += delta->packets;
-	o->bytes += delta->bytes;
+	o->octets += delta->bytes;
 }
 
 static uint32_t merge_flow(void *user, const struct flow_id *id, const struct flow_metrics *delta,
@@ -136,11 +136,14 @@ static void add_interface(void *user, const struct interface *interface)
 
 void daemon_drain(struct daemon *d)
 {
+	struct clock_now end;
+
 	clock_read(&d->now);
 	flow_fetcher_lookup_and_delete_map(d->fetcher, d->now.mono_ns);
+	clock_read(&end);
+	histogram_observe(&d->process.drain_duration, (end.mono_ns - d->now.mono_ns) / 1e9);
 	cache_expire(d->cache, d->now.mono_ns);
 	outputs_flush(d->outputs);
-	d->n_drains++;
 }
 
 /* Flows of the former interface are exported under its name, and none goes on as a flow of the new

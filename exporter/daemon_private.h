@@ -8,8 +8,10 @@
 #include "control.h"
 #include "daemon.h"
 #include "fetcher.h"
+#include "http.h"
 #include "interfaces.h"
 #include "outputs.h"
+#include "report.h"
 
 struct daemon {
 	struct settings *settings;
@@ -19,22 +21,24 @@ struct daemon {
 	struct interfaces *interfaces;
 	struct outputs *outputs;
 	struct control *control;
+	struct http *http;
 	struct record_resolver resolver;
 	struct clock_now now; /* of the drain that is going on */
 	struct clock_now start;
-	uint64_t n_drains;
+	struct report_process process;
 	guint drain_timer;
 	guint ring_watch;
 	GHashTable *observed; /* FLOW_IFACE -> struct observed * */
 	struct observed *last_observed;
-	GPtrArray *flushes; /* struct flush *: bpflowctl flush that waits */
+	char *restart_needed; /* options that the latest reload could not change, "" if none */
+	GPtrArray *flushes;   /* struct flush *: bpflowctl flush that waits */
 };
 
 /* What was counted at one interface and direction. */
 struct observed {
 	uint32_t iface; /* FLOW_IFACE */
 	uint64_t packets;
-	uint64_t bytes;
+	uint64_t octets;
 };
 
 /* daemon_meter.c */
@@ -53,7 +57,17 @@ void daemon_fill_options(void *user, struct options *options);
 uint64_t daemon_boot_real_ms(const struct daemon *daemon); /* Unix time of boot, as of the start */
 bool daemon_reload(struct daemon *daemon, GError **error);
 
+/* daemon_report.c */
+struct metrics *daemon_collect(struct daemon *daemon); /* as of the last drain; caller frees */
+void daemon_traffic(const struct daemon *daemon, const struct interface *interface,
+		    struct report_traffic *traffic);
+bool daemon_http_start(struct daemon *daemon, GError **error);
+void daemon_http_stop(struct daemon *daemon);
+
 /* daemon_control.c */
 extern const struct control_verb daemon_verbs[];
+
+/* daemon_flows.c */
+json_t *daemon_answer_flows(void *user, const json_t *args, GError **error);
 
 #endif

@@ -14,8 +14,8 @@ struct encode_group {
 	char *key;
 	struct template *template;
 	struct encoder *encoder;
-	GPtrArray *members; /* struct output *, owned by outputs */
-	struct output_skipped skipped;
+	GPtrArray *members;	     /* struct output *, owned by outputs */
+	struct output_skipped taken; /* what went into the encoder */
 };
 
 struct output {
@@ -23,7 +23,8 @@ struct output {
 	struct encode_group *group;
 	struct collector *collector;
 	const struct settings_collector *settings;
-	uint64_t name_hash; /* for balance */
+	uint64_t name_hash;	      /* for balance */
+	struct output_skipped before; /* taken by the group before this collector joined it */
 };
 
 /* A failover or balance group. */
@@ -37,8 +38,9 @@ struct outputs {
 	const struct settings *settings;
 	struct outputs_callbacks callbacks;
 	uint64_t boot_real_ms;
-	GPtrArray *groups;  /* struct encode_group * */
-	GPtrArray *outputs; /* struct output * */
+	struct output_skipped total; /* all that ended since the start */
+	GPtrArray *groups;	     /* struct encode_group * */
+	GPtrArray *outputs;	     /* struct output * */
 	GPtrArray *copies;  /* struct encode_group *, not owned: those that get every record */
 	GPtrArray *choices; /* struct choice * */
 };
@@ -232,6 +234,7 @@ static struct output *add_output(struct outputs *o, const struct settings *setti
 	output->outputs = o;
 	output->group = group;
 	output->settings = c;
+	output->before = group->taken;
 	output->name_hash = g_str_hash(c->name) * 0x9e3779b97f4a7c15ull;
 	g_ptr_array_add(group->members, output);
 	output->collector = collector_new(
@@ -332,15 +335,16 @@ static struct output *choose_balance(const struct choice *choice, const struct f
 
 static void append(struct encode_group *group, const struct flow_record *record)
 {
-	if (encoder_append(group->encoder, record))
+	if (!encoder_append(group->encoder, record))
 		return;
-	group->skipped.flows++;
-	group->skipped.packets += record->metrics.packets;
-	group->skipped.octets += record->metrics.bytes;
+	group->taken.packets += record->metrics.packets;
+	group->taken.octets += record->metrics.bytes;
 }
 
 void outputs_append(struct outputs *o, const struct flow_record *record)
 {
+	o->total.packets += record->metrics.packets;
+	o->total.octets += record->metrics.bytes;
 	for (guint i = 0; i < o->copies->len; i++)
 		append(g_ptr_array_index(o->copies, i), record);
 	for (guint i = 0; i < o->choices->len; i++) {
@@ -384,15 +388,16 @@ bool outputs_drain(struct outputs *o, uint64_t deadline_mono_ns)
 				   deadline_mono_ns);
 }
 
-bool outputs_idle(const struct outputs *o)
+uint64_t outputs_queued_bytes(const struct outputs *o)
 {
+	uint64_t bytes = 0;
+
 	for (guint i = 0; i < o->outputs->len; i++) {
 		const struct output *output = g_ptr_array_index(o->outputs, i);
 
-		if (collector_stats(output->collector)->queued_messages)
-			return false;
+		bytes += collector_stats(output->collector)->queued_bytes;
 	}
-	return true;
+	return bytes;
 }
 
 void outputs_foreach(const struct outputs *o,
@@ -404,7 +409,13 @@ void outputs_foreach(const struct outputs *o,
 	for (guint i = 0; i < o->outputs->len; i++) {
 		const struct output *output = g_ptr_array_index(o->outputs, i);
 
-		fn(user, output->collector, output->group->template, &output->group->skipped);
+		const struct encode_group *group = output->group;
+		const struct output_skipped skipped = {
+			o->total.packets - (group->taken.packets - output->before.packets),
+			o->total.octets - (group->taken.octets - output->before.octets),
+		};
+
+		fn(user, output->collector, group->template, &skipped);
 	}
 }
 

@@ -18,9 +18,9 @@
 
 struct outputs;
 
-/* Per collector, beside its own statistics: flows that its template has no record for. */
+/* Per collector, beside its own statistics: flows that were not meant for it, since it was not
+ * there yet, another member of its group got them, or its template has no record for them. */
 struct output_skipped {
-	uint64_t flows;
 	uint64_t packets;
 	uint64_t octets;
 };
@@ -53,8 +53,8 @@ void outputs_options_changed(struct outputs *outputs);
 /* Sends until every queue is empty or the deadline passes; true if all are empty. */
 bool outputs_drain(struct outputs *outputs, uint64_t deadline_mono_ns);
 
-/* Whether every queue is empty now. */
-bool outputs_idle(const struct outputs *outputs);
+/* What waits in all queues. */
+uint64_t outputs_queued_bytes(const struct outputs *outputs);
 
 void outputs_foreach(const struct outputs *outputs,
 		     void (*fn)(void *user, const struct collector *collector,
