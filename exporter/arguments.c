@@ -12,23 +12,40 @@ static const struct option options[] = {
 	{"check", no_argument, NULL, ACTION_CHECK},
 	{"print-config", no_argument, NULL, ACTION_PRINT_CONFIG},
 	{"list-elements", no_argument, NULL, ACTION_LIST_ELEMENTS},
+	{"print-definitions", required_argument, NULL, ACTION_PRINT_DEFINITIONS},
 	{"version", no_argument, NULL, 'V'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL},
 };
 
-void arguments_help(void)
+static void print_help(void)
 {
-	fputs("Usage: bpflowd [-c FILE] [--check | --print-config | --list-elements]\n"
+	fputs("Usage: bpflowd [-c FILE] [--check | --print-config | --list-elements |\n"
+	      "               --print-definitions=FORMAT]\n"
 	      "Meters network flows in the kernel and exports them as IPFIX or NetFlow v9.\n"
 	      "\n"
 	      "  -c, --config=FILE    configuration; default /etc/bpflowd/bpflowd.yaml\n"
 	      "      --check          tell whether the configuration is right\n"
 	      "      --print-config   print the configuration with every default\n"
 	      "      --list-elements  print what templates can name\n"
+	      "      --print-definitions=FORMAT\n"
+	      "                       print our own elements as a collector loads them:\n"
+	      "                       ipfixdump, ipfixcol2, pmacct, goflow2, filebeat,\n"
+	      "                       logstash, telegraf, nprobe, graylog, iespec\n"
 	      "  -V, --version        print the version\n"
 	      "  -h, --help           print this\n",
 	      stdout);
+}
+
+bool arguments_answer(const struct arguments *arguments)
+{
+	if (arguments->action == ACTION_HELP)
+		print_help();
+	else if (arguments->action == ACTION_VERSION)
+		puts("bpflowd " VERSION);
+	else
+		return false;
+	return true;
 }
 
 static bool set_action(struct arguments *arguments, enum action action)
@@ -54,6 +71,9 @@ static bool take(struct arguments *arguments, int c)
 	case '?':
 		fprintf(stderr, "bpflowd: try bpflowd --help\n");
 		return false;
+	case ACTION_PRINT_DEFINITIONS:
+		arguments->format = optarg;
+		return set_action(arguments, ACTION_PRINT_DEFINITIONS);
 	default:
 		return set_action(arguments, (enum action)c);
 	}

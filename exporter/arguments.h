@@ -10,18 +10,21 @@ enum action {
 	ACTION_CHECK,
 	ACTION_PRINT_CONFIG,
 	ACTION_LIST_ELEMENTS,
+	ACTION_PRINT_DEFINITIONS,
 	ACTION_VERSION,
 	ACTION_HELP
 };
 
 struct arguments {
 	enum action action;
-	const char *path; /* of the configuration; NULL: not given */
+	const char *path;   /* of the configuration; NULL: not given */
+	const char *format; /* of --print-definitions */
 };
 
 /* False, with one line on stderr, if they make no sense. */
 bool arguments_read(int argc, char **argv, struct arguments *arguments);
 
-void arguments_help(void);
+/* Prints what --help and --version ask for; false if it was neither. */
+bool arguments_answer(const struct arguments *arguments);
 
 #endif

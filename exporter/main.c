@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "daemon.h"
+#include "definitions.h"
 #include "field.h"
 #include "log.h"
 #include "settings.h"
@@ -13,10 +14,10 @@
 
 static struct settings *load(const struct arguments *arguments)
 {
+	bool elements = arguments->action == ACTION_LIST_ELEMENTS ||
+			arguments->action == ACTION_PRINT_DEFINITIONS;
 	/* the elements need no file, but one may give them another enterprise number */
-	const char *path = arguments->action == ACTION_LIST_ELEMENTS || arguments->path
-				   ? arguments->path
-				   : SETTINGS_PATH;
+	const char *path = elements || arguments->path ? arguments->path : SETTINGS_PATH;
 	struct settings *settings;
 	struct yaml_errors errors;
 
@@ -31,14 +32,19 @@ static struct settings *load(const struct arguments *arguments)
 	return settings;
 }
 
-static void print(enum action action, const struct settings *settings)
+static bool print(const struct arguments *arguments, const struct settings *settings)
 {
-	if (action == ACTION_CHECK)
+	g_autoptr(GError) error = NULL;
+
+	if (arguments->action == ACTION_CHECK)
 		printf("%s: ok\n", settings->path);
-	else if (action == ACTION_PRINT_CONFIG)
+	else if (arguments->action == ACTION_PRINT_CONFIG)
 		settings_print(settings, stdout);
-	else
+	else if (arguments->action == ACTION_LIST_ELEMENTS)
 		field_list(stdout, settings->enterprise_number);
+	else if (!definitions_print(stdout, arguments->format, settings->enterprise_number, &error))
+		fprintf(stderr, "bpflowd: %s\n", error->message);
+	return !error;
 }
 
 static int close_stdout(void)
@@ -53,21 +59,20 @@ int main(int argc, char **argv)
 {
 	struct arguments arguments;
 	struct settings *settings;
+	bool printed;
 
 	log_init();
 	settings_set_probe(transport_available);
 	if (!arguments_read(argc, argv, &arguments))
 		return 1;
-	if (arguments.action == ACTION_HELP || arguments.action == ACTION_VERSION) {
-		arguments.action == ACTION_HELP ? arguments_help() : (void)puts("bpflowd " VERSION);
+	if (arguments_answer(&arguments))
 		return close_stdout();
-	}
 	settings = load(&arguments);
 	if (!settings)
 		return 1;
 	if (arguments.action == ACTION_RUN)
 		return daemon_run(settings);
-	print(arguments.action, settings);
+	printed = print(&arguments, settings);
 	settings_free(settings);
-	return close_stdout();
+	return printed ? close_stdout() : 1;
 }

@@ -41,6 +41,10 @@ run -c nosuch.yaml
 is "$status|$out|$err" "1||nosuch.yaml: can't be opened: No such file or directory" "a file that isn't there"
 run --list-elements
 is "$status|$(grep -c ' sourceIPv4Address \|^sourceIPv4Address ' out)|$err" "0|1|" "--list-elements without a file"
+run --print-definitions=nosuch
+is "$status|$out|${err%%;*}" "1||bpflowd: no definitions for 'nosuch'" "definitions in an unknown format"
+run --print-definitions=ipfixdump
+is "$status|$(grep -c . out | sed 's/[1-9][0-9]*/some/')|$err" "0|some|" "definitions for ipfixdump"
 run --list-elements -c <(echo)
 is "$status" 1 "a pipe as configuration"
 status=0
