@@ -78,13 +78,14 @@ exporter_bpflowd_SOURCES = exporter/arguments.c exporter/arguments.h exporter/ma
 exporter_bpflowd_LDADD = libexporter.a libpure.a $(exporter_libs) $(pure_libs)
 
 bin_PROGRAMS += exporter/bpflowctl
-exporter_bpflowctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+exporter_bpflowctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(CURSES_CFLAGS)
 exporter_bpflowctl_SOURCES = \
 	exporter/ctl.c exporter/ctl.h \
 	exporter/ctl_client.c \
 	exporter/ctl_format.c exporter/ctl_format.h \
 	exporter/ctl_options.c \
+	exporter/ctl_page.c exporter/ctl_page.h \
 	exporter/ctl_show.c \
 	exporter/ctl_table.c exporter/ctl_table.h \
 	exporter/ctl_top.c
-exporter_bpflowctl_LDADD = $(JANSSON_LIBS) $(GLIB_LIBS)
+exporter_bpflowctl_LDADD = $(JANSSON_LIBS) $(CURSES_LIBS) $(GLIB_LIBS)

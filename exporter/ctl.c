@@ -24,6 +24,12 @@ static int run(const struct ctl_options *options, int n_words, char **words)
 		fprintf(stderr, "bpflowctl: show what? bpflowctl --help lists it\n");
 		return CTL_USAGE;
 	}
+	if (json_object_size(options->args) > 0 && strcmp(words[n_words - 1], "flows") != 0 &&
+	    strcmp(words[0], "top") != 0) {
+		fprintf(stderr, "bpflowctl: --sort, --limit, --address, --port, --interface and "
+				"--protocol are for \"show flows\"\n");
+		return CTL_USAGE;
+	}
 	if (show)
 		return ctl_show_knows(words[1]) ? ctl_show(options, words[1])
 						: unknown("thing to show", words[1]);

@@ -25,8 +25,8 @@ struct flow_options {
 	char *address;
 	char *interface;
 	char *protocol;
-	int limit;
-	int port;
+	char *limit;
+	char *port;
 };
 
 static void add_string(json_t *args, const char *name, char *value)
@@ -36,19 +36,29 @@ static void add_string(json_t *args, const char *name, char *value)
 	g_free(value);
 }
 
+/* What is no number goes as it is: the daemon says what would be right. */
+static void add_number(json_t *args, const char *name, char *value)
+{
+	guint64 number;
+
+	if (value && g_ascii_string_to_unsigned(value, 10, 0, G_MAXINT32, &number, NULL))
+		json_object_set_new(args, name, json_integer(number));
+	else if (value)
+		json_object_set_new(args, name, json_string(value));
+	g_free(value);
+}
+
 static void add_arguments(json_t *args, struct flow_options *flow)
 {
 	add_string(args, "sort", flow->sort);
 	add_string(args, "address", flow->address);
 	add_string(args, "interface", flow->interface);
+	add_number(args, "limit", flow->limit);
+	add_number(args, "port", flow->port);
 	if (flow->protocol)
 		json_object_set_new(args, "protocol",
 				    json_integer(ctl_protocol_number(flow->protocol)));
 	g_free(flow->protocol);
-	if (flow->limit >= 0)
-		json_object_set_new(args, "limit", json_integer(flow->limit));
-	if (flow->port >= 0)
-		json_object_set_new(args, "port", json_integer(flow->port));
 }
 
 static int usage(GOptionContext *context, const char *problem)
@@ -61,7 +71,7 @@ static int usage(GOptionContext *context, const char *problem)
 
 int ctl_options_read(struct ctl_options *options, int *argc, char ***argv)
 {
-	struct flow_options flow = {.limit = -1, .port = -1};
+	struct flow_options flow = {0};
 	gboolean json = FALSE;
 	gboolean version = FALSE;
 	const GOptionEntry entries[] = {
@@ -70,11 +80,11 @@ int ctl_options_read(struct ctl_options *options, int *argc, char ***argv)
 		{"json", 'j', 0, G_OPTION_ARG_NONE, &json, "Print the answer as JSON", NULL},
 		{"sort", 0, 0, G_OPTION_ARG_STRING, &flow.sort,
 		 "show flows: rate, bytes, packets, start, end or drops", "KEY"},
-		{"limit", 'n', 0, G_OPTION_ARG_INT, &flow.limit,
+		{"limit", 'n', 0, G_OPTION_ARG_STRING, &flow.limit,
 		 "show flows: at most N (default 1000; 0: all)", "N"},
 		{"address", 0, 0, G_OPTION_ARG_STRING, &flow.address,
 		 "show flows: source or destination within ADDRESS[/PREFIX]", "A"},
-		{"port", 0, 0, G_OPTION_ARG_INT, &flow.port,
+		{"port", 0, 0, G_OPTION_ARG_STRING, &flow.port,
 		 "show flows: source or destination port", "P"},
 		{"interface", 'i', 0, G_OPTION_ARG_STRING, &flow.interface,
 		 "show flows: came in or leaves there", "I"},
