@@ -17,3 +17,11 @@ install-data-hook:
 uninstall-hook:
 	rm -f "$(DESTDIR)$(sysusersdir)/bpflowd.conf"
 endif
+
+EXTRA_DIST += conf/bpflowctl.bash-completion
+bashcompletiondir = $(datadir)/bash-completion/completions
+install-data-local:
+	$(MKDIR_P) "$(DESTDIR)$(bashcompletiondir)"
+	$(INSTALL_DATA) $(srcdir)/conf/bpflowctl.bash-completion "$(DESTDIR)$(bashcompletiondir)/bpflowctl"
+uninstall-local:
+	rm -f "$(DESTDIR)$(bashcompletiondir)/bpflowctl"

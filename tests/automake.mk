@@ -112,3 +112,6 @@ tests_unit_test_settings_LDADD = $(unit_ldadd)
 CLI_TESTS = tests/cli/bad_config.sh tests/cli/config.sh
 TESTS += $(CLI_TESTS)
 EXTRA_DIST += $(CLI_TESTS) tests/data/bad
+
+E2E_TESTS += tests/cli/ctl.sh
+EXTRA_DIST += tests/cli/canned.py
