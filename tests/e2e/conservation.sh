@@ -17,6 +17,7 @@ blast_case() { # NUMBER FAMILY FLOWS PACKETS
 	[[ $2 == ipv4 ]] || { from=fd00:$1::1 to=fd01::1 net=fd00:$1::/64 sizes=60-1400; }
 	send a veth0 --dst-mac "$(mac_of b veth1)" --src "$from" --dst "$to" --flows "$3" --packets "$4" --size "$sizes"
 	# the sender's hook has seen those too that the device then refused
+	sources+=(--src "$net")
 	networks+=("$net $3 $(($(sent packets) + seen_refused * $(sent refused_packets)))
 		$(($(sent octets) + seen_refused * $(sent refused_octets))) $2, $3 flows")
 }
@@ -39,17 +40,16 @@ config() {
 }
 
 verify() { # SIDE
-	local net flows packets octets name
+	local line net flows packets octets name
 	is "$nfcapd_drops $nfcapd_gaps" "0 0" "$1: nfcapd lost nothing, saw no gap"
 	for line in "${networks[@]}"; do
 		read -r net flows packets octets name <<<"${line//$'\n'/ }"
 		is "$(nfdump_sums "src net $net")" "$packets $octets" "$1, $name: packets and octets at nfcapd"
 		is "$(nfdump_flows "src net $net" | cut -d' ' -f1)" "$flows" "$1, $name: flows at nfcapd"
-		strict_check --src "$net"
-		is "$(strict packets) $(strict octets)" "$packets $octets" "$1, $name: packets and octets, strict decoder"
+		is "$(strict "networks[\"$net\"] | [.packets, .octets]")" "[$packets,$octets]" "$1, $name: packets and octets, strict decoder"
 		if [[ $((packets % flows)) -eq 0 ]]; then
-			is "$(strict flows) $(strict flow_packets_min) $(strict flow_packets_max)" \
-				"$flows $((packets / flows)) $((packets / flows))" "$1, $name: packets of each flow"
+			is "$(strict "networks[\"$net\"] | [.flows, .flow_packets_min, .flow_packets_max]")" \
+				"[$flows,$((packets / flows)),$((packets / flows))]" "$1, $name: packets of each flow"
 		fi
 	done
 	is "$(strict first_errors)" "[]" "$1: the strict decoder has nothing to say"
@@ -57,6 +57,7 @@ verify() { # SIDE
 
 side() { # NAME NAMESPACE: where the daemon runs
 	networks=()
+	sources=()
 	seen_refused=0
 	[[ $2 == b ]] || seen_refused=1
 	rm -rf "$work/nfcapd"
@@ -73,7 +74,7 @@ side() { # NAME NAMESPACE: where the daemon runs
 	check "$1: flush" ctl flush
 	check "$1: SIGTERM ends it with status 0" daemon_stop
 	nfcapd_stop "$2" 9995
-	strict_stop
+	strict_stop "${sources[@]}"
 	verify "$1"
 }
 

@@ -3,10 +3,10 @@
 """A strict IPFIX (RFC 7011) and NetFlow v9 (RFC 3954) collector that shares no code with the exporter.
 
 strict.py listen (udp|tcp) ADDRESS PORT FILE    record what arrives, until SIGTERM; one line "ready" when listening
-strict.py check FILE [--src NET] [--flows] [--records]
+strict.py check FILE [--src NET]... [--flows] [--records]
     decode a recording, or an IPFIX file (RFC 5655), and print one JSON object: counts, sums, errors. Exit 1 if there
-    is any error. --src: sum only records whose source lies in NET; --flows: add the sums of each 5-tuple;
-    --records: print every data record as a line of JSON first.
+    is any error. --src: sum only records whose source lies in one of NETs, and each NET by itself in "networks";
+    --flows: add the sums of each 5-tuple; --records: print every data record as a line of JSON first.
 
 A recording is MAGIC, then for each message: time received (ns, u64), session (u32), length (u32), the message.
 """
@@ -95,9 +95,9 @@ class Reader:
 class Checker:
     def __init__(self, options):
         self.options = options
-        self.network = ipaddress.ip_network(options.src) if options.src else None
+        self.networks = {ipaddress.ip_network(text): text for text in options.src}
         self.templates, self.expected = {}, {}
-        self.flows = collections.defaultdict(lambda: [0, 0])
+        self.flows = collections.defaultdict(lambda: collections.defaultdict(lambda: [0, 0]))  # by network, key
         self.count = collections.Counter()
         self.errors, self.where = [], ""
 
@@ -274,15 +274,26 @@ class Checker:
             self.error("octets without packets")
         values["source"] = values.get(8, values.get(27))
         values["destination"] = values.get(12, values.get(28))
-        if self.network:
-            source = values["source"] and ipaddress.ip_address(values["source"])
-            if not source or source.version != self.network.version or source not in self.network:
-                return
+        network = self.network_of(values["source"])
+        if self.networks and not network:
+            return
         self.count["packets"] += packets
         self.count["octets"] += octets
-        sums = self.flows[tuple(values.get(part) for part in FLOW_KEY)]
+        sums = self.flows[network][tuple(values.get(part) for part in FLOW_KEY)]
         sums[0] += packets
         sums[1] += octets
+
+    def network_of(self, text):
+        if not self.networks or not text:
+            return None
+        address = ipaddress.ip_address(text)
+        return next((name for network, name in self.networks.items() if address in network), None)
+
+    @staticmethod
+    def sums(flows):
+        packets = [flow[0] for flow in flows]
+        return {"packets": sum(packets), "octets": sum(flow[1] for flow in flows), "flows": len(packets),
+                "flow_packets_min": min(packets, default=0), "flow_packets_max": max(packets, default=0)}
 
     def report(self):
         names = ("messages", "records", "flow_records", "options_records", "templates", "withdrawals", "packets",
@@ -290,14 +301,13 @@ class Checker:
         report = {name: self.count[name] for name in names}
         report["domains"] = sorted({domain for _, domain in self.expected})
         report["sessions"] = len({session for session, _ in self.expected})
-        report["flows"] = len(self.flows)
-        report["flow_packets_min"] = min((sums[0] for sums in self.flows.values()), default=0)
-        report["flow_packets_max"] = max((sums[0] for sums in self.flows.values()), default=0)
+        report.update(self.sums([flow for flows in self.flows.values() for flow in flows.values()]))
+        report["networks"] = {name: self.sums(self.flows[name].values()) for name in self.networks.values()}
         report["first_errors"] = self.errors
         if self.options.flows:
-            report["per_flow"] = [dict(zip(("source", "source_port", "destination", "destination_port", "protocol",
-                                            "packets", "octets"), key + tuple(sums)))
-                                  for key, sums in self.flows.items()]
+            names = ("source", "source_port", "destination", "destination_port", "protocol", "packets", "octets")
+            report["per_flow"] = [dict(zip(names, key + tuple(sums)))
+                                  for flows in self.flows.values() for key, sums in flows.items()]
         return report
 
 
@@ -407,7 +417,7 @@ def main():
     verb.add_argument("file")
     verb = verbs.add_parser("check")
     verb.add_argument("file")
-    verb.add_argument("--src")
+    verb.add_argument("--src", action="append", default=[])
     verb.add_argument("--flows", action="store_true")
     verb.add_argument("--records", action="store_true")
     options = parser.parse_args()
