@@ -360,15 +360,17 @@ static struct yaml_node *read_stream(struct reader *reader)
 
 struct yaml_node *yaml_load_text(const char *name, const char *text, size_t length, GError **error)
 {
-	struct reader reader = {.name = name, .text = text, .length = length, .error = error};
+	/* libyaml insists on a pointer */
+	const char *input = length ? text : "";
+	struct reader reader = {.name = name, .text = input, .length = length, .error = error};
 	struct yaml_node *root;
 
-	if (!yaml_file_check(name, text, length, error))
+	if (!yaml_file_check(name, input, length, error))
 		return NULL;
 	if (!yaml_parser_initialize(&reader.parser))
 		g_error("libyaml: out of memory");
 	yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, length);
+	yaml_parser_set_input_string(&reader.parser, (const unsigned char *)input, length);
 	reader.path = g_string_new(NULL);
 	root = read_stream(&reader);
 	g_string_free(reader.path, true);

@@ -22,3 +22,20 @@ check-fuzz-dns_name: config.h
 	cd tests/fuzz && ./search_dns_name -max_total_time=$(FUZZ_SECONDS) -max_len=300 -artifact_prefix=dns_name- \
 		found/dns_name $(abs_top_srcdir)/tests/fuzz/corpus/dns_name
 CLEANFILES += tests/fuzz/search_dns_name
+
+# templates/ is read too: paths are those of the source tree
+FUZZERS += tests/fuzz/fuzz_settings
+tests_fuzz_fuzz_settings_SOURCES = tests/fuzz/fuzz_settings.c tests/fuzz/replay.c
+tests_fuzz_fuzz_settings_LDADD = $(unit_ldadd)
+
+.PHONY: check-fuzz-settings
+check-fuzz: check-fuzz-settings
+check-fuzz-settings: config.h
+	@$(MKDIR_P) tests/fuzz/found/settings
+	$(CLANG) $(FUZZ_FLAGS) $(DEFS) $(AM_CPPFLAGS) -I. $(GLIB_CFLAGS) $(YAML_CFLAGS) $(FIXBUF_CFLAGS) \
+		-o tests/fuzz/search_settings $(top_srcdir)/tests/fuzz/fuzz_settings.c \
+		$(addprefix $(top_srcdir)/,$(filter %.c,$(libpure_a_SOURCES))) $(pure_libs)
+	BPFLOWD_SRC=$(abs_top_srcdir) tests/fuzz/search_settings -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 \
+		-artifact_prefix=$(abs_top_builddir)/tests/fuzz/settings- $(abs_top_builddir)/tests/fuzz/found/settings \
+		$(abs_top_srcdir)/tests/fuzz/corpus/settings $(abs_top_srcdir)/tests/data/bad
+CLEANFILES += tests/fuzz/search_settings

@@ -55,6 +55,16 @@ static void test_empty(void)
 	}
 }
 
+/* Nothing at all, not even a pointer. */
+static void test_null(void)
+{
+	struct yaml_node *root = yaml_load_text("f", NULL, 0, NULL);
+
+	g_assert_nonnull(root);
+	g_assert_cmpuint(root->children->len, ==, 0);
+	yaml_node_free(root);
+}
+
 static const struct {
 	const char *text;
 	const char *message;
@@ -220,6 +230,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/yaml/tree", test_tree);
 	g_test_add_func("/yaml/empty", test_empty);
+	g_test_add_func("/yaml/null", test_null);
 	g_test_add_func("/yaml/bad", test_bad);
 	g_test_add_func("/yaml/nul", test_nul);
 	g_test_add_func("/yaml/hostile", test_hostile);
