@@ -182,8 +182,8 @@ static bool has_control(const char *text)
 static const char *read_text(const struct option *option, const struct yaml_node *node,
 			     const char *path, struct yaml_errors *errors)
 {
-	bool may_be_empty = option->empty_is_off ||
-			    (option->preset && !strcmp(option->preset, "\"\""));
+	bool may_be_empty =
+		option->empty_is_off || (option->preset && !strcmp(option->preset, "\"\""));
 	g_autofree char *wrong = NULL;
 
 	if (node->kind != YAML_SCALAR || (!node->quoted && !*node->scalar) ||
