@@ -10,6 +10,7 @@ libpure_a_SOURCES = \
 	exporter/cache_table.c exporter/cache_tcp.c exporter/cache_wheel.c \
 	exporter/merge.h exporter/siphash.h \
 	exporter/clock.c exporter/clock.h \
+	exporter/dns.c exporter/dns.h \
 	exporter/definitions.c exporter/definitions.h \
 	exporter/encoder.c exporter/encoder.h exporter/encoder_format.h \
 	exporter/field.c exporter/field.h exporter/fields.def \
@@ -21,7 +22,9 @@ libpure_a_SOURCES = \
 	exporter/options.c exporter/options.h \
 	exporter/options_encode.c exporter/options_encode.h \
 	exporter/plan.c exporter/plan.h \
+	exporter/reasons.c exporter/reasons.h \
 	exporter/record.c exporter/record.h \
+	exporter/signals.c exporter/signals.h \
 	exporter/settings.c exporter/settings.h \
 	exporter/sets.c exporter/sets.h \
 	exporter/settings_collector.c exporter/settings_group.c \
@@ -44,7 +47,7 @@ libexporter_a_SOURCES = \
 	exporter/control.c exporter/control.h \
 	exporter/control_socket.c exporter/control_socket.h \
 	exporter/daemon.c exporter/daemon.h exporter/daemon_private.h \
-	exporter/daemon_control.c exporter/daemon_flows.c exporter/daemon_meter.c exporter/daemon_report.c \
+	exporter/daemon_control.c exporter/daemon_flows.c exporter/daemon_meter.c exporter/daemon_report.c exporter/daemon_signals.c \
 	exporter/fetcher.c exporter/fetcher.h exporter/fetcher_private.h \
 	exporter/fetcher_attach.c exporter/fetcher_drain.c \
 	exporter/fetcher_drops.c exporter/fetcher_reasons.c \

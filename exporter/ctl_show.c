@@ -86,6 +86,8 @@ static const struct ctl_column stats_columns[] = {
 static const struct ctl_column drop_columns[] = {
 	{"REASON", "reason", ctl_text},
 	{"CAUSE", "cause", ctl_count, .right = true},
+	{"INTERFACE", "interface", ctl_text},
+	{"NETNS", "netns", ctl_text},
 	{"PACKETS", "packets", ctl_count, .right = true},
 	{"OCTETS", "octets", ctl_count, .right = true},
 };

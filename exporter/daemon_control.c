@@ -141,6 +141,7 @@ const struct control_verb daemon_verbs[] = {
 	{.name = "interfaces", .answer = answer_interfaces},
 	{.name = "collectors", .answer = answer_collectors},
 	{.name = "templates", .answer = answer_templates},
+	{.name = "drops", .answer = daemon_answer_drops},
 	{.name = "stats", .answer = answer_stats},
 	{.name = "flush", .changes = true, .begin = begin_flush},
 	{.name = "reload", .changes = true, .answer = answer_reload},

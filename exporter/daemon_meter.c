@@ -142,6 +142,7 @@ void daemon_drain(struct daemon *d)
 	flow_fetcher_lookup_and_delete_map(d->fetcher, d->now.mono_ns);
 	clock_read(&end);
 	histogram_observe(&d->process.drain_duration, (end.mono_ns - d->now.mono_ns) / 1e9);
+	signals_apply(d->signals);
 	cache_expire(d->cache, d->now.mono_ns);
 	outputs_flush(d->outputs);
 }
@@ -186,8 +187,11 @@ static struct flow_fetcher *new_fetcher(struct daemon *d, GError **error)
 		.instance = g_str_hash(s->control_socket),
 		.dns_ports = (const uint16_t *)(void *)s->dns_ports->data,
 		.n_dns_ports = s->dns_ports->len,
+		.ignored_drop_reasons = (const uint32_t *)(void *)d->ignored_reasons->data,
+		.n_ignored_drop_reasons = d->ignored_reasons->len,
 	};
-	const struct flow_fetcher_callbacks callbacks = {.flow = merge_flow, .user = d};
+	const struct flow_fetcher_callbacks callbacks = {
+		.flow = merge_flow, .event = daemon_signals_event, .user = d};
 
 	return flow_fetcher_new(&config, &callbacks, error);
 }
@@ -242,10 +246,12 @@ bool daemon_meter_prepare(struct daemon *d, GError **error)
 	d->observed = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	d->resolver.logical_interface = logical_interface;
 	d->resolver.user = d;
+	daemon_signals_prepare(d);
 	d->fetcher = new_fetcher(d, error);
 	if (!d->fetcher)
 		return false;
 	d->cache = new_cache(d);
+	daemon_signals_start(d);
 	return true;
 }
 
@@ -281,6 +287,7 @@ void daemon_meter_reload(struct daemon *d, const struct settings *next)
 void daemon_meter_clear(struct daemon *d)
 {
 	interfaces_free(d->interfaces);
+	daemon_signals_clear(d);
 	cache_free(d->cache);
 	flow_fetcher_close(d->fetcher);
 	if (d->observed)

@@ -11,6 +11,8 @@
 #include "http.h"
 #include "interfaces.h"
 #include "outputs.h"
+#include "reasons.h"
+#include "signals.h"
 #include "report.h"
 
 struct daemon {
@@ -18,6 +20,9 @@ struct daemon {
 	GMainLoop *loop;
 	struct flow_fetcher *fetcher;
 	struct cache *cache;
+	struct signals *signals;
+	struct reasons *reasons;
+	GArray *ignored_reasons; /* uint32_t */
 	struct interfaces *interfaces;
 	struct outputs *outputs;
 	struct control *control;
@@ -52,6 +57,14 @@ void daemon_meter_stop(struct daemon *daemon); /* takes the last packets, ends e
 void daemon_drain(struct daemon *daemon);
 void daemon_flush(struct daemon *daemon); /* ends every flow (reason 4) and sends */
 void daemon_fill_options(void *user, struct options *options);
+
+/* daemon_signals.c: drops, DNS, RTT */
+void daemon_signals_prepare(struct daemon *daemon); /* before the programs are loaded */
+void daemon_signals_start(struct daemon *daemon);   /* once there is a cache */
+void daemon_signals_clear(struct daemon *daemon);
+void daemon_signals_event(void *user, const struct flow_event *event, size_t size);
+void daemon_signals_collect(struct daemon *daemon, struct metrics *metrics);
+json_t *daemon_answer_drops(void *user, const json_t *args, GError **error);
 
 /* daemon.c */
 uint64_t daemon_boot_real_ms(const struct daemon *daemon); /* Unix time of boot, as of the start */

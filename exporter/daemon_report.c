@@ -61,6 +61,7 @@ struct metrics *daemon_collect(struct daemon *d)
 	report_process(c.metrics, &d->process);
 	report_fetcher(c.metrics, &counters, &usage);
 	interfaces_foreach(d->interfaces, collect_interface, &c);
+	daemon_signals_collect(d, c.metrics);
 	report_cache(c.metrics, cache_stats(d->cache));
 	outputs_foreach(d->outputs, collect_collector, &c);
 	return c.metrics;

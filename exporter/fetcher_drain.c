@@ -44,23 +44,6 @@ static void id_from_key4(struct flow_id *id, const struct flow_key4 *key)
 	id->netns = FLOW_IFACE_NETNS(key->iface);
 }
 
-void fetcher_id(struct flow_id *id, const struct flow_key6 *key)
-{
-	memset(id, 0, sizeof(*id));
-	memcpy(id->src_addr, key->src_addr, 16);
-	memcpy(id->dst_addr, key->dst_addr, 16);
-	id->src_port = GUINT16_FROM_BE(key->src_port);
-	id->dst_port = GUINT16_FROM_BE(key->dst_port);
-	id->ifindex = FLOW_IFACE_IFINDEX(key->iface);
-	id->eth_proto = key->eth_proto;
-	id->vlan = key->vlan;
-	id->inner_vlan = key->inner_vlan;
-	id->protocol = key->protocol;
-	id->tos = key->tos;
-	id->direction = FLOW_IFACE_DIRECTION(key->iface);
-	id->netns = FLOW_IFACE_NETNS(key->iface);
-}
-
 static void take_cold(struct flow_metrics *m, const struct flow_cold *cold)
 {
 	memcpy(m->src_mac, cold->src_mac, sizeof(m->src_mac));
@@ -184,7 +167,7 @@ static void ring_slot6(struct flow_fetcher *f, const struct flow_event_slot6 *e)
 			 e->event.index | SLOT_IPV6};
 	struct flow_id id;
 
-	fetcher_id(&id, &e->slot.key);
+	flow_id_from_key(&id, &e->slot.key);
 	close_tenancy(f, &v, &id);
 }
 
@@ -291,7 +274,7 @@ static void scan_slot6(struct flow_fetcher *f, uint32_t i)
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (__atomic_load_n(&slot->hot.gen, __ATOMIC_RELAXED) != gen)
 		return;
-	fetcher_id(&id, &copy.key);
+	flow_id_from_key(&id, &copy.key);
 	hand_up(f, &v, &id);
 	s->cold_done = is_cold_done(&copy.hot);
 }

@@ -50,6 +50,8 @@ static void set_constants(struct flow_fetcher *f, struct fetcher_drops *d)
 	bpf->rodata->reason_argument = args.reason;
 	bpf->rodata->rx_sk_argument = args.rx_sk;
 	bpf->rodata->no_socket_reason = args.no_socket;
+	bpf->rodata->queue_purge_reason = args.queue_purge;
+	bpf->rodata->unspecified_reason = args.not_specified;
 	bpf->rodata->precise = config->precise;
 	bpf->rodata->groups = d->groups;
 	bpf->rodata->n_partitions = f->n_cpus;
@@ -203,11 +205,12 @@ static void hand_up(struct flow_fetcher *f, const struct drop_slot *slot, struct
 {
 	struct flow_event_drop e = {.event = {.type = FLOW_EVENT_DROP}};
 
-	fetcher_id(&e.id, &slot->key);
+	flow_id_from_key(&e.id, &slot->key);
 	e.drops.packets = slot->packets - s->packets;
 	e.drops.bytes = slot->bytes - s->bytes;
 	e.drops.latest_cause = slot->cause;
 	e.drops.latest_state = slot->state;
+	e.unsure = slot->unsure;
 	e.start_ns = clock_from_tick(&f->ticks, s->packets ? s->last : slot->first);
 	e.end_ns = clock_from_tick(&f->ticks, slot->last);
 	s->packets = slot->packets;

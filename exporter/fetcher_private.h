@@ -83,9 +83,6 @@ bool fetcher_tie_jiffies(struct flow_fetcher *fetcher);
 
 int fetcher_ring_record(void *fetcher, void *data, size_t size);
 
-/* The general form of a key that programs leave (IPv4 too). */
-void fetcher_id(struct flow_id *id, const struct flow_key6 *key);
-
 /* fetcher_drops.c: nothing of it fails; without drops all do nothing */
 void fetcher_drops_open(struct flow_fetcher *fetcher);
 void fetcher_drops_close(struct flow_fetcher *fetcher);
@@ -100,7 +97,9 @@ const struct bpf_program *fetcher_drops_program(const struct flow_fetcher *fetch
 struct fetcher_tracepoint {
 	uint8_t reason;
 	uint8_t rx_sk;
-	uint32_t no_socket; /* number of this reason */
+	uint32_t no_socket; /* numbers of these reasons, 0: not there */
+	uint32_t queue_purge;
+	uint32_t not_specified;
 };
 void fetcher_kfree_skb_arguments(struct fetcher_tracepoint *args);
 

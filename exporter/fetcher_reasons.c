@@ -72,10 +72,16 @@ void flow_fetcher_drop_reasons(flow_fetcher_drop_reason *add, void *user)
 	btf__free(kernel);
 }
 
-static void find_no_socket(void *user, uint32_t number, const char *name)
+static void find_reason(void *user, uint32_t number, const char *name)
 {
+	struct fetcher_tracepoint *args = user;
+
 	if (strcmp(name, "NO_SOCKET") == 0)
-		*(uint32_t *)user = number;
+		args->no_socket = number;
+	else if (strcmp(name, "QUEUE_PURGE") == 0)
+		args->queue_purge = number;
+	else if (strcmp(name, "NOT_SPECIFIED") == 0)
+		args->not_specified = number;
 }
 
 /* The prototype has a pointer in front that programs don't see. */
@@ -114,6 +120,6 @@ void fetcher_kfree_skb_arguments(struct fetcher_tracepoint *args)
 	t = id > 0 ? btf__type_by_id(btf, btf__type_by_id(btf, id)->type) : NULL;
 	if (t && btf_is_ptr(t))
 		find_arguments(btf, btf__type_by_id(btf, t->type), args);
-	read_enums(btf, 1, find_no_socket, &args->no_socket);
+	read_enums(btf, 1, find_reason, args);
 	btf__free(btf);
 }

@@ -155,8 +155,11 @@ void report_collector(struct metrics *metrics, const struct settings_collector *
 	report_losses(metrics, settings->name, stats);
 }
 
-void report_drops(struct metrics *metrics, const char *reason, uint64_t packets, uint64_t octets)
+void report_drops(struct metrics *metrics, const char *reason, const char *interface,
+		  const char *netns, uint64_t packets, uint64_t octets)
 {
-	metrics_add(metrics, METRIC_DROPPED_PACKETS, packets, "reason", reason, NULL);
-	metrics_add(metrics, METRIC_DROPPED_OCTETS, octets, "reason", reason, NULL);
+	metrics_add(metrics, METRIC_DROPPED_PACKETS, packets, "reason", reason, "interface",
+		    interface, "netns", netns, NULL);
+	metrics_add(metrics, METRIC_DROPPED_OCTETS, octets, "reason", reason, "interface",
+		    interface, "netns", netns, NULL);
 }

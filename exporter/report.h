@@ -46,6 +46,7 @@ void report_cache(struct metrics *metrics, const struct cache_stats *stats);
 void report_collector(struct metrics *metrics, const struct settings_collector *settings,
 		      const struct collector_stats *stats, uint64_t skipped_packets,
 		      uint64_t skipped_octets);
-void report_drops(struct metrics *metrics, const char *reason, uint64_t packets, uint64_t octets);
+void report_drops(struct metrics *metrics, const char *reason, const char *interface,
+		  const char *netns, uint64_t packets, uint64_t octets);
 
 #endif

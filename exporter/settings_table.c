@@ -2,6 +2,7 @@
 /* Every option of the configuration, in the order of --print-config and conf/bpflowd.yaml. */
 #include "config.h"
 
+#include "reasons.h"
 #include "settings_option.h"
 
 #define MSEC	NSEC_PER_MSEC
@@ -84,7 +85,7 @@ const struct option option_table[] = {
 	{METERING(rtt), BOOL("true"), RESTART},
 	{METERING(dns_ports), .kind = OPTION_PORTS, .preset = "[53]", .min = 1, .max = 16, RESTART},
 	{METERING(timestamps), CHOICE(timestamps, "coarse"), RESTART},
-	{METERING(ignored_drop_reasons), TEXTS("[]", check_drop_reason, 0, 64), RESTART},
+	{METERING(ignored_drop_reasons), TEXTS(REASONS_IGNORED, check_drop_reason, 0, 64), RESTART},
 
 	{COLLECTOR(name), TEXT(NO_TEXT, check_name)},
 	{COLLECTOR(address), TEXT(NO_TEXT, check_address), NETWORK},

@@ -213,11 +213,13 @@ json_t *view_template(const struct template *template, enum encoder_format forma
 			 format_name(format), "records", records);
 }
 
-json_t *view_drop(uint32_t cause, const char *reason, uint64_t packets, uint64_t octets)
+json_t *view_drop(uint32_t cause, const char *reason, const char *interface, const char *netns,
+		  uint64_t packets, uint64_t octets)
 {
-	return json_pack("{s:o, s:I, s:I, s:I, s:i}", "reason", text(reason), "cause",
-			 (json_int_t)cause, "packets", (json_int_t)packets, "octets",
-			 (json_int_t)octets, "forwarding_status", record_forwarding_status(reason));
+	return json_pack("{s:o, s:I, s:o, s:o, s:I, s:I, s:i}", "reason", text(reason), "cause",
+			 (json_int_t)cause, "interface", text(interface), "netns", text(netns),
+			 "packets", (json_int_t)packets, "octets", (json_int_t)octets,
+			 "forwarding_status", record_forwarding_status(reason));
 }
 
 static json_t *view_buckets(const struct histogram *histogram)

@@ -36,7 +36,8 @@ json_t *view_collector(const struct settings_collector *settings,
 		       const struct collector_stats *stats, uint64_t now_mono_ns);
 json_t *view_template(const struct template *template, enum encoder_format format,
 		      uint32_t enterprise_number);
-json_t *view_drop(uint32_t cause, const char *reason, uint64_t packets, uint64_t octets);
+json_t *view_drop(uint32_t cause, const char *reason, const char *interface, const char *netns,
+		  uint64_t packets, uint64_t octets);
 
 /* The whole answer of `show stats`: {"metrics": [...]}. */
 json_t *view_stats(const struct metrics *metrics);

@@ -19,8 +19,14 @@ const volatile __u8 rx_sk_argument = 3;
 const volatile __u8 precise = 0;
 const volatile __u32 groups = 1; /* of one partition */
 const volatile __u32 n_partitions = 1;
-const volatile __u32 no_socket_reason = 0;
+const volatile __u32 no_socket_reason = 0; /* 0: this kernel has none */
+const volatile __u32 queue_purge_reason = 0;
+const volatile __u32 unspecified_reason = 0;
 const volatile __u64 hash_seed[4] = {1, 2, 3, 4};
+
+#define ICMP_ECHOREPLY	  0
+#define ICMPV6_ECHO_REPLY 129
+#define TCP_CLOSE	  7
 
 /* By subsystem (upper 16 bits of the reason) and number. */
 #define IGNORED_SUBSYSTEMS 8
@@ -71,6 +77,10 @@ static __always_inline u8 interface_flags(u32 netns, u32 ifindex)
  * it: user space knows them. */
 static __always_inline bool counted_at(const struct skb_way *way, u32 *iface)
 {
+	if (way->unsure) {
+		*iface = FLOW_IFACE(0, FLOW_INGRESS, way->in);
+		return true;
+	}
 	if (interface_flags(way->netns, way->in) & (DROP_IFACE_INGRESS | DROP_IFACE_COVERED)) {
 		*iface = FLOW_IFACE(way->netns, FLOW_INGRESS, way->in);
 		return true;
@@ -95,12 +105,12 @@ static __always_inline u64 hash_drop(const struct flow_key6 *k, u32 cause)
 }
 
 static __always_inline bool is_slot_of(const struct drop_slot *s, const struct flow_key6 *k,
-				       u32 cause)
+				       u32 cause, u8 unsure)
 {
 	const u64 *a = (const u64 *)&s->key, *b = (const u64 *)k;
 
 	return a[4] == b[4] && a[1] == b[1] && a[3] == b[3] && a[0] == b[0] && a[2] == b[2] &&
-	       a[5] == b[5] && s->cause == cause;
+	       a[5] == b[5] && s->cause == cause && s->unsure == unsure;
 }
 
 /* Makes room in the group: an unused slot, else the one that rested longest, which leaves through
@@ -137,8 +147,8 @@ static __always_inline struct drop_slot *take_slot(struct drop_group *g, u32 gro
 	return s;
 }
 
-static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 state, u32 cpu,
-				       struct drop_counters *c)
+static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 state, u8 unsure,
+				       u32 cpu, struct drop_counters *c)
 {
 	u32 now = precise ? bpf_ktime_get_ns() >> FLOW_TICK_SHIFT : bpf_jiffies64();
 	u32 group = group_of(hash_drop(&h->key, cause), groups, cpu);
@@ -152,7 +162,7 @@ static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 stat
 		s = &g->way[i];
 		if (!s->gen)
 			break;
-		if (!is_slot_of(s, &h->key, cause))
+		if (!is_slot_of(s, &h->key, cause, unsure))
 			continue;
 		s->packets += h->packets;
 		s->bytes += h->bytes;
@@ -170,15 +180,20 @@ static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 stat
 	s->first = now;
 	s->last = now;
 	s->state = state;
+	s->unsure = unsure;
 	gen_settle(&s->gen);
 }
 
-/* An echo reply that finds no ping socket was taken by the raw socket that asked. */
-static __always_inline bool is_harmless(const struct skb_headers *h, u32 reason)
+/* What no list of reasons can tell: an echo reply that finds no ping socket was taken by the raw
+ * socket that asked; a closed connection lets go of what it holds. */
+static __always_inline bool is_harmless(const struct skb_headers *h, u32 reason, u8 state)
 {
-	return reason == no_socket_reason && no_socket_reason &&
-	       ((h->key.protocol == IPPROTO_ICMP && !(h->key.dst_port & 0xff)) ||
-		(h->key.protocol == IPPROTO_ICMPV6 && (h->key.dst_port & 0xff) == 129));
+	if (reason == no_socket_reason && reason)
+		return (h->key.protocol == IPPROTO_ICMP &&
+			h->key.dst_port == bpf_htons(ICMP_ECHOREPLY << 8)) ||
+		       (h->key.protocol == IPPROTO_ICMPV6 &&
+			h->key.dst_port == bpf_htons(ICMPV6_ECHO_REPLY << 8));
+	return state == TCP_CLOSE && (reason == queue_purge_reason || reason == unspecified_reason);
 }
 
 static __always_inline void identify(struct sk_buff *skb, struct sock *rx_sk, u32 reason, u32 cpu,
@@ -195,11 +210,11 @@ static __always_inline void identify(struct sk_buff *skb, struct sock *rx_sk, u3
 		c->unread_packets++;
 		return;
 	}
-	if (is_harmless(&h, reason))
-		return;
 	if (way.sk && h.key.protocol == IPPROTO_TCP)
 		state = SKB_READ(way.sk, __sk_common.skc_state);
-	count_drop(&h, reason, state, cpu, c);
+	if (is_harmless(&h, reason, state))
+		return;
+	count_drop(&h, reason, state, way.unsure, cpu, c);
 }
 
 /* Drops happen in any context: one in an interrupt that comes while another is being counted on

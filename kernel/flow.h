@@ -233,8 +233,9 @@ struct drop_slot {
 	__u64 bytes;
 	__u32 first; /* FLOW_TICK_SHIFT */
 	__u32 last;
-	__u8 state; /* TCP_* of the socket at the latest drop, 0: none */
-	__u8 pad[47];
+	__u8 state;  /* TCP_* of the socket at the latest drop, 0: none */
+	__u8 unsure; /* nothing told the namespace: only the flow itself can confirm it */
+	__u8 pad[46];
 };
 
 struct drop_group {
@@ -255,7 +256,62 @@ struct flow_event_drop {
 	struct pkt_drops drops;
 	__u64 start_ns;
 	__u64 end_ns;
+	__u8 unsure; /* id.netns is a guess: only for a flow that exists, in whichever namespace */
+	__u8 pad[7];
 };
+
+/* DNS messages, header and question at most. */
+#define FLOW_DNS_MESSAGE_MAX 272 /* 12 + 255 + 4, rounded up */
+
+enum flow_dns_kind {
+	FLOW_DNS_QUERY = 1,	 /* first sight of a query */
+	FLOW_DNS_ANSWER = 2,	 /* with the latency since its query */
+	FLOW_DNS_AMBIGUOUS = 3,	 /* the query had been sent more than once: no latency (Karn) */
+	FLOW_DNS_UNASKED = 4,	 /* answer without query, or after the timeout */
+	FLOW_DNS_UNANSWERED = 5, /* no message: a query found no answer in time */
+	FLOW_DNS_UNREADABLE = 6, /* no DNS message */
+};
+
+struct flow_event_dns {
+	struct flow_event event;
+	__u64 now_ns; /* CLOCK_MONOTONIC */
+	__u32 latency_us;
+	__u16 message_len; /* octets kept */
+	__u8 kind;
+	__u8 pad;
+	/* Flows of the message and of its query; an iface of 0: not counted anywhere. IPv4 too. */
+	struct flow_key6 flow;
+	struct flow_key6 query_flow; /* QUERY, UNASKED, UNREADABLE: not set */
+	__u8 message[FLOW_DNS_MESSAGE_MAX];
+};
+
+struct flow_event_rtt {
+	struct flow_event event;
+	__u64 now_ns;
+	struct flow_rtt rtt; /* what was measured now */
+	struct flow_key6 from_client;
+	struct flow_key6 from_server;
+};
+
+/* The id of a key in the wide form, IPv4 too. */
+static inline void flow_id_from_key(struct flow_id *id, const struct flow_key6 *key)
+{
+	const __u8 *ports = (const __u8 *)&key->src_port;
+
+	__builtin_memset(id, 0, sizeof(*id));
+	__builtin_memcpy(id->src_addr, key->src_addr, 16);
+	__builtin_memcpy(id->dst_addr, key->dst_addr, 16);
+	id->src_port = ports[0] << 8 | ports[1];
+	id->dst_port = ports[2] << 8 | ports[3];
+	id->ifindex = FLOW_IFACE_IFINDEX(key->iface);
+	id->eth_proto = key->eth_proto;
+	id->vlan = key->vlan;
+	id->inner_vlan = key->inner_vlan;
+	id->protocol = key->protocol;
+	id->tos = key->tos;
+	id->direction = FLOW_IFACE_DIRECTION(key->iface);
+	id->netns = FLOW_IFACE_NETNS(key->iface);
+}
 
 /* What the drop program must know of an interface; also enum flow_fetcher_interface_flags. */
 #define DROP_IFACE_COVERED 1 /* counted below */

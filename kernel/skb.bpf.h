@@ -112,9 +112,10 @@ struct {
 
 /* What is known of a packet's way. */
 struct skb_way {
-	s32 netns; /* number, -1: not metered */
-	u32 in;	   /* 0: sent by this host */
-	u32 out;   /* 0: not known (yet), or to this host */
+	s32 netns;   /* number, -1: not metered */
+	u32 in;	     /* 0: sent by this host */
+	u32 out;     /* 0: not known (yet), or to this host */
+	bool unsure; /* nothing tells the namespace; netns is 0 */
 	struct sock *sk;
 };
 
@@ -191,7 +192,9 @@ static __always_inline void skb_way(struct sk_buff *skb, struct sock *rx_sk, str
 		bpf_core_read(&net, sizeof(net), &route->nd_net.net);
 		bpf_core_read(&inum, sizeof(inum), &net->ns.inum);
 	}
-	way->netns = inum >= NETNS_INUM_MIN ? netns_number(inum) : -1;
+	/* a datagram in a socket's queue has neither device nor socket nor route */
+	way->unsure = inum < NETNS_INUM_MIN && way->in && !rx_sk;
+	way->netns = inum >= NETNS_INUM_MIN ? netns_number(inum) : way->unsure ? 0 : -1;
 	if (way->netns < 0)
 		return;
 	if (way->in) {

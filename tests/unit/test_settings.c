@@ -66,7 +66,7 @@ static void test_defaults(void)
 	g_assert_true(s->drops && s->dns && s->rtt);
 	g_assert_cmpuint(s->dns_ports->len, ==, 1);
 	g_assert_cmpuint(g_array_index(s->dns_ports, uint16_t, 0), ==, 53);
-	g_assert_null(s->ignored_drop_reasons[0]);
+	g_assert_cmpstr(s->ignored_drop_reasons[0], ==, "TCP_RESET");
 	g_assert_cmpuint(s->collectors->len, ==, 0);
 	g_assert_cmpstr(s->http_listen, ==, "127.0.0.1:9469");
 	g_assert_cmpint(s->log_level, ==, LOG_LEVEL_INFO);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "signals.h"
+
+#include <glib.h>
+#include <string.h>
+
+#include "dns.h"
+
+#define WAITING_MAX (8u << 20) /* octets; then events are applied before their drain ends */
+#define PLACES_MAX  64
+
+struct signals {
+	struct cache *cache;
+	struct signals_callbacks callbacks;
+	struct signals_stats stats;
+	GByteArray *waiting; /* per event: size as uint64_t, event, up to a multiple of 8 */
+	GHashTable *drops;   /* set of struct signals_drops */
+};
+
+static unsigned int drops_hash(const void *p)
+{
+	const struct signals_drops *d = p;
+
+	return (d->ifindex << 8 ^ d->cause ^ (uint32_t)d->netns << 1 ^ d->direction) * 2654435761u;
+}
+
+static int drops_equal(const void *p, const void *q)
+{
+	const struct signals_drops *a = p, *b = q;
+
+	return a->ifindex == b->ifindex && a->cause == b->cause && a->netns == b->netns &&
+	       a->direction == b->direction;
+}
+
+struct signals *signals_new(struct cache *cache, const struct signals_callbacks *callbacks)
+{
+	struct signals *s = g_new0(struct signals, 1);
+
+	s->cache = cache;
+	s->callbacks = *callbacks;
+	s->waiting = g_byte_array_new();
+	s->drops = g_hash_table_new_full(drops_hash, drops_equal, g_free, NULL);
+	histogram_init(&s->stats.dns_latency);
+	histogram_init(&s->stats.server_rtt);
+	histogram_init(&s->stats.client_rtt);
+	return s;
+}
+
+void signals_free(struct signals *s)
+{
+	if (!s)
+		return;
+	g_byte_array_unref(s->waiting);
+	g_hash_table_unref(s->drops);
+	g_free(s);
+}
+
+void signals_event(void *user, const struct flow_event *event, size_t size)
+{
+	static const uint8_t zero[8];
+	struct signals *s = user;
+	uint64_t head = size;
+
+	if (s->waiting->len > WAITING_MAX)
+		signals_apply(s);
+	g_byte_array_append(s->waiting, (const uint8_t *)&head, sizeof(head));
+	g_byte_array_append(s->waiting, (const uint8_t *)event, size);
+	g_byte_array_append(s->waiting, zero, -size & 7);
+}
+
+static void count_drops(struct signals *s, const struct flow_id *id, const struct pkt_drops *drops)
+{
+	struct signals_drops key = {.netns = id->netns,
+				    .direction = id->direction,
+				    .ifindex = id->ifindex,
+				    .cause = drops->latest_cause};
+	struct signals_drops *total = g_hash_table_lookup(s->drops, &key);
+
+	if (!total) {
+		total = g_memdup2(&key, sizeof(key));
+		g_hash_table_add(s->drops, total);
+	}
+	total->packets += drops->packets;
+	total->bytes += drops->bytes;
+}
+
+/* The flow that has these packets where the device that they were met at, or none, does not count
+ * them itself. Changes id to it. */
+static bool find_place(struct signals *s, struct flow_id *id, const struct flow_metrics *delta)
+{
+	struct signals_place places[PLACES_MAX];
+	struct flow_id at = *id;
+	size_t n = 0;
+
+	if (s->callbacks.places)
+		n = s->callbacks.places(s->callbacks.user, id->netns, id->ifindex, places,
+					PLACES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		at.ifindex = places[i].ifindex;
+		at.vlan = places[i].vlan ? places[i].vlan : id->vlan;
+		if (cache_update(s->cache, &at, delta)) {
+			*id = at;
+			return true;
+		}
+	}
+	if (n == 1)
+		*id = at;
+	return false;
+}
+
+/* Nothing told the namespace: the flow that exists is its witness. */
+static bool find_namespace(struct signals *s, struct flow_id *id, const struct flow_metrics *delta)
+{
+	for (int netns = 0; netns < FLOW_MAX_NETNS; netns++) {
+		id->netns = (uint8_t)netns;
+		if (cache_update(s->cache, id, delta) || find_place(s, id, delta))
+			return true;
+	}
+	return false;
+}
+
+static void apply_drop(struct signals *s, const struct flow_event_drop *e)
+{
+	struct flow_metrics delta = {
+		.drops = e->drops, .start_ns = e->start_ns, .end_ns = e->end_ns};
+	struct flow_id id = e->id;
+
+	if (e->unsure && !find_namespace(s, &id, &delta)) {
+		s->stats.drops_unplaced += e->drops.packets;
+		return;
+	}
+	if (!e->unsure && !cache_update(s->cache, &id, &delta) && !find_place(s, &id, &delta))
+		cache_merge(s->cache, &id, &delta, CACHE_NO_SLOT, CACHE_NO_HINT);
+	count_drops(s, &id, &e->drops);
+}
+
+static void merge_dns(struct signals *s, const struct flow_key6 *key,
+		      const struct dns_record *record, uint64_t now_ns, bool create)
+{
+	struct flow_id id;
+
+	flow_id_from_key(&id, key);
+	if (id.ifindex)
+		cache_merge_dns(s->cache, &id, record, now_ns, create);
+}
+
+static void set_latency(struct signals *s, struct dns_record *record, uint32_t latency_us)
+{
+	record->responses = 1;
+	record->latency_us = latency_us;
+	record->latency_sum_us = latency_us;
+	record->latency_min_us = latency_us;
+	record->latency_max_us = latency_us;
+	histogram_observe(&s->stats.dns_latency, latency_us / 1e6);
+}
+
+/* A transaction stands in the records of both directions. */
+static void apply_dns(struct signals *s, const struct flow_event_dns *e)
+{
+	size_t length = MIN(e->message_len, sizeof(e->message));
+	struct dns_record record = {0};
+
+	if (e->kind == FLOW_DNS_UNANSWERED) {
+		record.unanswered = 1;
+		s->stats.dns_unanswered++;
+		merge_dns(s, &e->query_flow, &record, e->now_ns, true);
+		return;
+	}
+	if (!dns_decode(e->message, length, &record) || e->kind == FLOW_DNS_UNREADABLE) {
+		record.errors = 1;
+		s->stats.dns_errors++;
+	}
+	if (e->kind == FLOW_DNS_ANSWER)
+		set_latency(s, &record, e->latency_us);
+	merge_dns(s, &e->flow, &record, e->now_ns, true);
+	if (e->kind == FLOW_DNS_ANSWER || e->kind == FLOW_DNS_AMBIGUOUS) {
+		record.errors = 0;
+		merge_dns(s, &e->query_flow, &record, e->now_ns, false);
+	}
+}
+
+static void merge_rtt(struct signals *s, const struct flow_key6 *key,
+		      const struct flow_metrics *delta)
+{
+	struct flow_id id;
+
+	flow_id_from_key(&id, key);
+	if (!cache_update(s->cache, &id, delta))
+		find_place(s, &id, delta);
+}
+
+static void apply_rtt(struct signals *s, const struct flow_event_rtt *e)
+{
+	/* not a packet: the times of the flow stay as they are */
+	struct flow_metrics delta = {.rtt = e->rtt};
+
+	if (e->rtt.server_us)
+		histogram_observe(&s->stats.server_rtt, e->rtt.server_us / 1e6);
+	if (e->rtt.client_us)
+		histogram_observe(&s->stats.client_rtt, e->rtt.client_us / 1e6);
+	merge_rtt(s, &e->from_client, &delta);
+	merge_rtt(s, &e->from_server, &delta);
+}
+
+void signals_apply(struct signals *s)
+{
+	size_t at = 0;
+
+	while (at < s->waiting->len) {
+		const struct flow_event *e = (const void *)(s->waiting->data + at + 8);
+		uint64_t size;
+
+		memcpy(&size, s->waiting->data + at, sizeof(size));
+		if (e->type == FLOW_EVENT_DROP)
+			apply_drop(s, (const void *)e);
+		else if (e->type == FLOW_EVENT_DNS)
+			apply_dns(s, (const void *)e);
+		else if (e->type == FLOW_EVENT_RTT)
+			apply_rtt(s, (const void *)e);
+		at += 8 + ((size + 7) & ~7ull);
+	}
+	g_byte_array_set_size(s->waiting, 0);
+}
+
+void signals_foreach_drops(const struct signals *s,
+			   void (*fn)(void *user, const struct signals_drops *drops), void *user)
+{
+	GHashTableIter iter;
+	gpointer drops;
+
+	g_hash_table_iter_init(&iter, s->drops);
+	while (g_hash_table_iter_next(&iter, &drops, NULL))
+		fn(user, drops);
+}
+
+const struct signals_stats *signals_stats(const struct signals *s)
+{
+	return &s->stats;
+}
