@@ -64,7 +64,7 @@ void ctl_text(GString *out, const json_t *row, const char *key)
 	else if (json_is_integer(value))
 		g_string_append_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
 	else if (json_is_real(value))
-		g_string_append_printf(out, "%.6g", json_real_value(value));
+		g_string_append_printf(out, "%.15g", json_real_value(value));
 	else if (json_is_boolean(value))
 		g_string_append(out, json_is_true(value) ? "yes" : "no");
 }

@@ -265,10 +265,12 @@ static void remark_flows(const json_t *answer)
 
 static void remark_flush(const json_t *answer)
 {
-	printf("%lld flows exported%s\n", json_integer_value(json_object_get(answer, "flows")),
-	       json_is_false(json_object_get(answer, "sent"))
-		       ? "; a collector doesn't take them yet, they wait in its queue"
-		       : "");
+	json_int_t queued = json_integer_value(json_object_get(answer, "queued_bytes"));
+
+	printf("%lld flows exported", json_integer_value(json_object_get(answer, "flows")));
+	if (queued > 0)
+		printf("; %lld bytes wait in queues of collectors that don't take them", queued);
+	putchar('\n');
 }
 
 static void remark_reload(const json_t *answer)

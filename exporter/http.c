@@ -252,6 +252,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
 	}
 	if (!http->callbacks.healthy(http->callbacks.user, body))
 		status = MHD_HTTP_SERVICE_UNAVAILABLE;
-	g_string_append_c(body, '\n');
+	if (body->len == 0)
+		g_string_append(body, status == MHD_HTTP_OK ? "ok\n" : "not healthy\n");
 	return respond(connection, status, plain, body);
 }

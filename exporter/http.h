@@ -13,7 +13,7 @@ struct http;
 
 struct http_callbacks {
 	void (*metrics)(void *user, GString *out); /* Prometheus text format 0.0.4 */
-	/* Whether to answer 200 or 503; why, a line without end, is sent either way. */
+	/* Whether to answer 200 or 503; why: lines to send, "ok" if there are none. */
 	bool (*healthy)(void *user, GString *why);
 	void *user;
 };

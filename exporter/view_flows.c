@@ -138,9 +138,10 @@ static uint64_t key_packets(const struct flow_record *record, uint64_t now_ns)
 	return record->metrics.packets;
 }
 
+/* Oldest first, the only one. */
 static uint64_t key_start(const struct flow_record *record, uint64_t now_ns)
 {
-	return record->metrics.start_ns;
+	return UINT64_MAX - record->metrics.start_ns;
 }
 
 static uint64_t key_end(const struct flow_record *record, uint64_t now_ns)

@@ -37,6 +37,14 @@ static uint64_t read_number(const struct field *field, const struct flow_record 
 	return u64;
 }
 
+/* Labels that a packet doesn't have. */
+static bool is_blank(const struct field *field, const struct flow_record *record)
+{
+	const char *at = (const char *)record + field->offset;
+
+	return field->type == FIELD_OCTETS && *at == 0 && memcmp(at, at + 1, field->size - 1) == 0;
+}
+
 static bool is_number(const struct field *field)
 {
 	return field->type == FIELD_U8 || field->type == FIELD_U16 || field->type == FIELD_U32 ||
@@ -68,6 +76,8 @@ static void set_field(json_t *object, const struct field *field, const struct fl
 			json_object_set_new_nocheck(object, field->name, json_integer(number));
 		return;
 	}
+	if (is_blank(field, record))
+		return;
 	field_format(field, record, buf, sizeof(buf));
 	if (*buf)
 		json_object_set_new_nocheck(object, field->name, text(buf));

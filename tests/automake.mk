@@ -116,3 +116,8 @@ EXTRA_DIST += $(CLI_TESTS) tests/data/bad
 
 E2E_TESTS += tests/cli/ctl.sh
 EXTRA_DIST += tests/cli/canned.py
+
+UNIT_TESTS += tests/unit/test_views
+tests_unit_test_views_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_views_SOURCES = tests/unit/test_views.c
+tests_unit_test_views_LDADD = libexporter.a $(unit_ldadd) $(JANSSON_LIBS)

@@ -79,7 +79,7 @@ def answer(request, asked):
         return {"flows": shown, "matched": len(flows), "total": len(flows), "request": request}
     return {
         "stats": stats(asked), "collectors": {"collectors": COLLECTORS}, "interfaces": {"interfaces": INTERFACES},
-        "templates": {"templates": TEMPLATES}, "flush": {"flows": 40, "sent": True},
+        "templates": {"templates": TEMPLATES}, "flush": {"flows": 40, "queued_bytes": 99},
         "drops": {"drops": [{"reason": "NETFILTER_DROP", "cause": 8, "packets": 50, "octets": 4200}]},
         "reload": {"error": "bpflowd.yaml:3:1: exporter: unknown key"},
     }[verb]

@@ -32,7 +32,7 @@ static bool is_healthy(void *user, GString *why)
 {
 	const struct fixture *f = user;
 
-	g_string_append(why, f->healthy ? "ok" : "no collector takes data");
+	g_string_append(why, f->healthy ? "" : "no collector takes data\n");
 	return f->healthy;
 }
 
