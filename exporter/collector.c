@@ -170,15 +170,18 @@ static void watch(struct collector *collector, uint64_t now_ns)
 
 void collector_run(struct collector *collector)
 {
-	uint64_t now_ns = now_mono_ns();
+	uint64_t now_ns = now_mono_ns(), n_sessions = UINT64_MAX;
 
 	g_source_set_ready_time(collector->source, -1);
 	if (collector->state == COLLECTOR_WAITING && now_ns >= collector->retry_ns)
 		session_start(collector, now_ns);
 	else if (collector->transport)
 		session_step(collector, now_ns);
-	if (collector->state == COLLECTOR_UP)
+	/* again where a full file made way for a new one */
+	while (collector->state == COLLECTOR_UP && n_sessions != collector->stats.sessions) {
+		n_sessions = collector->stats.sessions;
 		send_pump(collector, now_ns);
+	}
 	watch(collector, now_ns);
 }
 

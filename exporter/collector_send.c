@@ -420,7 +420,7 @@ void send_pump(struct collector *collector, uint64_t now_ns)
 			session_renew(collector, now_ns);
 			return;
 		}
-		if (n < n_batch)
+		if (n == 0)
 			break;
 		if (refresh_due(collector, now_ns))
 			refresh(collector, now_ns);

@@ -11,6 +11,8 @@
 struct stream {
 	struct transport transport; /* first */
 	bool connected;
+	uint32_t segments_heard;
+	uint64_t heard_ns;  /* when the peer's kernel last answered, or owed no answer */
 	uint64_t written;   /* octets that the kernel took */
 	GArray *ends;	    /* uint64_t: where messages end that went completely */
 	guint acknowledged; /* of them */

@@ -10,8 +10,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,7 +20,11 @@
 #include "clock.h"
 #include "transport_stream.h"
 
-#define PEER_TIMEOUT_MS	  30000 /* a peer that answers nothing for so long is gone */
+/* A peer that answers nothing for so long is gone; while its window is closed the kernel asks it
+ * only every two minutes. */
+#define PEER_TIMEOUT_NS		 (30 * NSEC_PER_SEC)
+#define CLOSED_WINDOW_TIMEOUT_NS (300 * NSEC_PER_SEC)
+
 #define KEEPALIVE_IDLE_S  20
 #define KEEPALIVE_PROBES  2
 #define KEEPALIVE_EVERY_S 5
@@ -68,10 +72,16 @@ bool stream_open(struct stream *stream, const struct settings_collector *collect
 	return true;
 }
 
+static bool is_connected(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &length) == 0;
+}
+
 enum transport_state stream_connect_step(struct stream *stream, GError **error)
 {
-	struct tcp_info info;
-	socklen_t length = sizeof(info);
 	int result = transport_connect_result(stream->transport.fd);
 
 	if (result) {
@@ -79,33 +89,37 @@ enum transport_state stream_connect_step(struct stream *stream, GError **error)
 				    stream->connected ? "session lost" : "can't connect");
 		return TRANSPORT_FAILED;
 	}
-	if (!stream->connected) {
-		memset(&info, 0, sizeof(info));
-		getsockopt(stream->transport.fd, IPPROTO_TCP, TCP_INFO, &info, &length);
-		if (info.tcpi_state == TCP_SYN_SENT)
-			return TRANSPORT_CONNECTING;
-		stream->connected = true;
-	}
+	if (!stream->connected && !is_connected(stream->transport.fd))
+		return TRANSPORT_CONNECTING;
+	stream->connected = true;
 	stream->transport.want = POLLIN;
 	return TRANSPORT_UP;
 }
 
-/* Data in flight and no answer to it. A peer that does not read answers still: it is alive, and
- * TCP_USER_TIMEOUT, which would end that session too, is not for us. */
-static bool fallen_silent(int fd)
+static int octets_in_flight(const struct stream *stream)
 {
-	struct tcp_info info;
-	socklen_t length = sizeof(info);
+	int n_octets = 0;
 
-	memset(&info, 0, sizeof(info));
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length))
-		return true;
-	return info.tcpi_unacked > 0 && info.tcpi_last_ack_recv > PEER_TIMEOUT_MS;
+	return ioctl(stream->transport.fd, SIOCOUTQ, &n_octets) ? 0 : n_octets;
 }
 
 bool stream_heard(struct stream *stream, GError **error)
 {
-	if (!fallen_silent(stream->transport.fd))
+	uint64_t now_ns = transport_now_ns(), limit_ns = PEER_TIMEOUT_NS;
+	struct tcp_info info;
+	socklen_t length = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	getsockopt(stream->transport.fd, IPPROTO_TCP, TCP_INFO, &info, &length);
+	if (!octets_in_flight(stream) || info.tcpi_segs_in != stream->segments_heard) {
+		stream->segments_heard = info.tcpi_segs_in;
+		stream->heard_ns = now_ns;
+	}
+	/* A peer that does not read answers still: it is alive, and TCP_USER_TIMEOUT, which would
+	 * end that session too, is not for us. */
+	if (info.tcpi_unacked == 0)
+		limit_ns = CLOSED_WINDOW_TIMEOUT_NS;
+	if (now_ns - stream->heard_ns < limit_ns)
 		return true;
 	transport_set_error(error, ETIMEDOUT, "session lost");
 	return false;
@@ -119,10 +133,8 @@ void stream_message_done(struct stream *stream)
 int stream_unacked(struct transport *transport)
 {
 	struct stream *stream = (struct stream *)transport;
-	int in_flight = 0;
+	int in_flight = octets_in_flight(stream);
 
-	if (ioctl(transport->fd, SIOCOUTQ, &in_flight))
-		in_flight = 0;
 	while (stream->acknowledged < stream->ends->len &&
 	       g_array_index(stream->ends, uint64_t, stream->acknowledged) <=
 		       stream->written - in_flight)

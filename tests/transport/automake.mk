@@ -18,3 +18,13 @@ tests_transport_test_tls_SOURCES = \
 	tests/transport/test_tls.c tests/transport/tools.c tests/transport/tools.h $(transport_harness)
 tests_transport_test_tls_LDADD = $(transport_ldadd)
 endif
+
+UNIT_TESTS += tests/transport/test_file
+tests_transport_test_file_SOURCES = \
+	tests/transport/test_file.c tests/transport/tools.c tests/transport/tools.h $(transport_harness)
+tests_transport_test_file_LDADD = $(transport_ldadd)
+
+UNIT_TESTS += tests/transport/test_path
+tests_transport_test_path_SOURCES = \
+	tests/transport/test_path.c tests/transport/tools.c tests/transport/tools.h $(transport_harness)
+tests_transport_test_path_LDADD = $(transport_ldadd)

@@ -332,6 +332,7 @@ static void take_message(struct sink *sink, const uint8_t *message, size_t size)
 	sink->any = true;
 	sink->sequence = get(message + 8, 4);
 	sink->n_messages++;
+	sink->largest = MAX(sink->largest, size);
 	while (offset < size) {
 		size_t set_size = get(message + offset + 2, 2);
 

@@ -44,6 +44,7 @@ struct sink {
 	/* totals */
 	uint64_t n_messages, n_templates, n_records, n_options, n_sessions;
 	uint64_t n_missing; /* by sequence numbers */
+	uint32_t largest;   /* message, octets */
 	unsigned n_torn;    /* sessions that ended amid a message */
 };
 

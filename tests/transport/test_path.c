@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the path does to a session: an MTU that shrinks, a queue that is full, packets that vanish,
+ * names that move or are not answered. In network and mount namespaces of its own.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <glib.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "collector_private.h"
+#include "harness.h"
+#include "tools.h"
+
+static char *folder;
+
+static void run(const char *command)
+{
+	g_assert_cmpint(system(command), ==, 0);
+}
+
+static bool may_run(const char *command)
+{
+	return system(command) == 0;
+}
+
+/* Smaller than the messages amid the stream: they come in pieces, none is lost, none fragmented. */
+static void test_mtu_shrinks(const void *address)
+{
+	struct sender sender;
+	struct sink sink;
+
+	run("ip link set lo mtu 1500");
+	sink_open(&sink, SOCK_DGRAM, address, 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.address = (char *)address;
+	sender_start(&sender);
+	sender_give(&sender, 100);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	g_assert_cmpuint(sink.largest, ==, 16 + 4 + RECORDS_PER_MESSAGE * RECORD_SIZE);
+	g_assert_cmpuint(sender_stats(&sender)->max_message_size, <, 1500);
+
+	run("ip link set lo mtu 1280");
+	sink.largest = 0;
+	sender_give(&sender, 100);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	g_assert_cmpuint(sink.largest, <=, 1280 - 28);
+	if (!strchr(address, ':')) {
+		run("ip link set lo mtu 600");
+		sink.largest = 0;
+		sender_give(&sender, 100);
+		WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+		g_assert_cmpuint(sink.largest, <=, 600 - 28);
+		g_assert_cmpuint(sender_stats(&sender)->max_message_size, ==, 600 - 28);
+	}
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	/* IPv6 leaves a link below 1,280 and comes back with the link */
+	run("ip link set lo down mtu 65536 && ip link set lo up");
+}
+
+/* A shaper with a short queue refuses most: it is asked again, all arrives. */
+static void test_no_buffer(void)
+{
+	struct sender sender;
+	struct sink sink;
+
+	if (!may_run("tc qdisc add dev lo root tbf rate 200mbit burst 30k limit 40k 2>/dev/null")) {
+		g_test_skip("the kernel has no tbf");
+		return;
+	}
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender_start(&sender);
+	sender_give(&sender, 1000);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	run("tc qdisc del dev lo root");
+}
+
+/* Packets vanish in both directions: the session is given up after the limit, the next one sends
+ * all again. */
+static void test_half_open(void)
+{
+	struct sender sender;
+	struct sink sink;
+
+	if (!may_run("nft add table ip gone 2>/dev/null")) {
+		g_test_skip("nft is not installed (package nftables), or the kernel has none");
+		return;
+	}
+	use_moving_clock();
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender_start(&sender);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	run("nft add chain ip gone input '{ type filter hook input priority 0; policy drop; }'");
+	sender_give(&sender, 10);
+	for (int i = 0; i < 29; i++) {
+		move_clock(&sender, NSEC_PER_SEC);
+		work(&sender, NULL);
+	}
+	g_assert_true(sender_stats(&sender)->up);
+	for (int i = 0; i < 3; i++)
+		move_clock(&sender, NSEC_PER_SEC);
+	g_assert_false(sender_stats(&sender)->up);
+	run("nft delete table ip gone");
+	sink_end_session(&sink, false);
+	move_clock(&sender, 70 * NSEC_PER_SEC);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
+static void write_file(const char *name, const char *text)
+{
+	g_autofree char *path = g_build_filename(folder, name, NULL);
+	FILE *file;
+
+	/* in place: what is mounted is this very file */
+	file = fopen(path, "w");
+	g_assert_nonnull(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+/* An address that the name gets later: over TCP at the next session, over UDP within the reconnect
+ * interval. */
+static void test_name_moves(const void *data)
+{
+	enum transport_kind kind = GPOINTER_TO_INT(data);
+	bool udp = kind == TRANSPORT_UDP;
+	struct sender sender;
+	struct sink old, next;
+
+	use_moving_clock();
+	write_file("hosts", "127.0.0.1 collector.test\n");
+	sink_open(&old, udp ? SOCK_DGRAM : SOCK_STREAM, "127.0.0.1", 0);
+	sink_open(&next, udp ? SOCK_DGRAM : SOCK_STREAM, "::1", old.port);
+	sender_init(&sender, kind, old.port);
+	sender.settings.address = (char *)"collector.test";
+	sender_start(&sender);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &old, old.n_records == sender.n_records);
+
+	/* the name stops resolving: what is known stays */
+	write_file("hosts", "");
+	move_clock(&sender, 61 * NSEC_PER_SEC);
+	for (int i = 0; i < 200; i++)
+		work(&sender, &old);
+	g_assert_true(sender_stats(&sender)->up);
+
+	write_file("hosts", "::1 collector.test\n");
+	if (!udp) {
+		WORK_UNTIL(&sender, &old, sender_stats(&sender)->queued_messages == 0);
+		sink_close(&old, false);
+		WORK_UNTIL(&sender, NULL, !sender_stats(&sender)->up);
+	}
+	move_clock(&sender, 70 * NSEC_PER_SEC);
+	WORK_UNTIL(&sender, &next, next.n_templates > 0);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &next, next.n_records == 10 * RECORDS_PER_MESSAGE);
+	g_assert_cmpuint(old.n_records, ==, 10 * RECORDS_PER_MESSAGE);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	sender_clear(&sender);
+	sink_clear(&old);
+	sink_clear(&next);
+	clock_set_source(NULL);
+}
+
+/* A name with an address of each family, of which the first has no listener. */
+static void test_falls_over(void)
+{
+	struct sender sender;
+	struct sink sink;
+
+	write_file("hosts", "::1 collector.test\n127.0.0.1 collector.test\n");
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender.settings.address = (char *)"collector.test";
+	sender_start(&sender);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+/* The name server says nothing: nobody waits for it, and the failure is said at last. */
+static void test_name_server_silent(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(53)};
+	uint64_t longest = 0;
+	struct sender sender;
+	int silent = socket(AF_INET, SOCK_DGRAM, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	g_assert_cmpint(bind(silent, (struct sockaddr *)&address, sizeof(address)), ==, 0);
+	write_file("hosts", "");
+	sender_init(&sender, TRANSPORT_TCP, 4739);
+	sender.settings.address = (char *)"collector.test";
+	sender_start(&sender);
+	sender_give(&sender, 10);
+	while (!sender_stats(&sender)->failures) {
+		uint64_t before = g_get_monotonic_time(), took;
+
+		g_main_context_iteration(NULL, false);
+		took = g_get_monotonic_time() - before;
+		longest = MAX(longest, took);
+		g_usleep(1000);
+	}
+	g_assert_cmpuint(longest, <, 500000);
+	g_assert_nonnull(strstr(sender_stats(&sender)->last_error, "can't resolve collector.test"));
+	g_assert_cmpuint(sender_stats(&sender)->queued_flows, ==, sender.n_records);
+	sender_clear(&sender);
+	close(silent);
+}
+
+static bool enter_namespaces(void)
+{
+	g_autofree char *hosts = NULL, *resolv = NULL;
+
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return false;
+	folder = g_dir_make_tmp("bpflowd-path-XXXXXX", NULL);
+	hosts = g_build_filename(folder, "hosts", NULL);
+	resolv = g_build_filename(folder, "resolv.conf", NULL);
+	write_file("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+	write_file("hosts", "");
+	return mount(resolv, "/etc/resolv.conf", NULL, MS_BIND, NULL) == 0 &&
+	       mount(hosts, "/etc/hosts", NULL, MS_BIND, NULL) == 0 && may_run("ip link set lo up");
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	g_test_init(&argc, &argv, NULL);
+	if (!enter_namespaces()) {
+		printf("1..0 # SKIP needs the right to make namespaces\n");
+		return 77;
+	}
+	g_test_add_data_func("/path/mtu-shrinks/v4", "127.0.0.1", test_mtu_shrinks);
+	g_test_add_data_func("/path/mtu-shrinks/v6", "::1", test_mtu_shrinks);
+	g_test_add_func("/path/no-buffer", test_no_buffer);
+	g_test_add_func("/path/half-open", test_half_open);
+	g_test_add_data_func("/path/name-moves/udp", GINT_TO_POINTER(TRANSPORT_UDP),
+			     test_name_moves);
+	g_test_add_data_func("/path/name-moves/tcp", GINT_TO_POINTER(TRANSPORT_TCP),
+			     test_name_moves);
+	g_test_add_func("/path/falls-over", test_falls_over);
+	g_test_add_func("/path/name-server-silent", test_name_server_silent);
+	status = g_test_run();
+	tools_remove_folder(folder);
+	return status;
+}
