@@ -188,7 +188,6 @@ static void put_v9_template(struct sets *sets, const struct option_form *form, u
 
 	sets_record_into(sets, SET_V9_OPTIONS_TEMPLATES, 6 + 4 * n_fields, MESSAGE_TEMPLATES,
 			 messages);
-	/* a FlowSet of its own for each: what follows one on a 32-bit boundary is not padding */
 	wire_put(&sets->wire, id, 2);
 	wire_put(&sets->wire, 4 * form->n_scope, 2);
 	wire_put(&sets->wire, 4 * (n_fields - form->n_scope), 2);
@@ -198,7 +197,6 @@ static void put_v9_template(struct sets *sets, const struct option_form *form, u
 		wire_put(&sets->wire, i < form->n_scope ? V9_SCOPE_SYSTEM : field->id, 2);
 		wire_put(&sets->wire, field->length, 2);
 	}
-	sets_close(sets);
 }
 
 void options_templates(const struct encoder_config *config, GPtrArray *messages)
@@ -215,6 +213,8 @@ void options_templates(const struct encoder_config *config, GPtrArray *messages)
 			put_v9_template(&sets, &forms[i], id, messages);
 		else
 			put_ipfix_template(&sets, config, &forms[i], id, messages);
+		/* a set for each: of several in one nfcapd 1.7.1 reads just the first */
+		sets_close(&sets);
 	}
 	sets_take_into(&sets, MESSAGE_TEMPLATES, messages);
 	sets_clear(&sets);

@@ -121,3 +121,6 @@ UNIT_TESTS += tests/unit/test_views
 tests_unit_test_views_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_views_SOURCES = tests/unit/test_views.c
 tests_unit_test_views_LDADD = libexporter.a $(unit_ldadd) $(JANSSON_LIBS)
+WIRE_TESTS = tests/wire/ipfixdump.sh tests/wire/nfacctd.sh tests/wire/nfdump.sh tests/wire/tshark.sh
+TESTS += $(WIRE_TESTS)
+EXTRA_DIST += $(WIRE_TESTS)
