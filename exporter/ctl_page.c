@@ -175,9 +175,27 @@ static void update_latencies(struct page *page, double seconds)
 	}
 }
 
+/* The sum over all interfaces joins the row of the reason. */
+static void add_drop(json_t *drops, const char *reason, double packets)
+{
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(drops, i, row)
+	{
+		if (strcmp(json_string_value(json_object_get(row, "reason")), reason) != 0)
+			continue;
+		json_object_set_new(row, "packets",
+				    json_real(ctl_number(row, "packets") + packets));
+		return;
+	}
+	json_array_append_new(drops, json_pack("{s:s, s:f}", "reason", reason, "packets", packets));
+}
+
 static void update_drops(struct page *page, GHashTable *next, double seconds)
 {
 	const json_t *sample;
+	json_t *row;
 	size_t i;
 
 	json_decref(page->drops);
@@ -186,13 +204,18 @@ static void update_drops(struct page *page, GHashTable *next, double seconds)
 	{
 		const char *reason = json_string_value(
 			json_object_get(json_object_get(sample, "labels"), "reason"));
-		g_autofree char *name = g_strconcat("drop ", reason, NULL);
-		double packets = ctl_number(sample, "value");
 
-		json_array_append_new(page->drops,
-				      json_pack("{s:s, s:f, s:f}", "reason", reason ? reason : "",
-						"packets", packets, "packets_per_s",
-						rate(page, next, name, packets, 0, seconds)));
+		if (reason)
+			add_drop(page->drops, reason, ctl_number(sample, "value"));
+	}
+	json_array_foreach(page->drops, i, row)
+	{
+		g_autofree char *name = g_strconcat(
+			"drop ", json_string_value(json_object_get(row, "reason")), NULL);
+		double packets = ctl_number(row, "packets");
+
+		json_object_set_new(row, "packets_per_s",
+				    json_real(rate(page, next, name, packets, 0, seconds)));
 	}
 }
 

@@ -42,7 +42,8 @@ def stats(asked):
         metric("observed_octets_total", {"labels": {"direction": "ingress"}, "value": 1000000 * asked}),
         metric("lost_packets_total", {"labels": {"place": "queue", "collector": "primary"}, "value": 17},
                {"labels": {"place": "flow_table"}, "value": 0}),
-        metric("dropped_packets_total", {"labels": {"reason": "NETFILTER_DROP"}, "value": 50 * asked},
+        metric("dropped_packets_total", {"labels": {"reason": "NETFILTER_DROP", "interface": "lan0"}, "value": 30 * asked},
+               {"labels": {"reason": "NETFILTER_DROP", "interface": "wan0"}, "value": 20 * asked},
                {"labels": {"reason": "NO_SOCKET"}, "value": 3}),
         metric("dns_latency_seconds", histogram({}, [1, 90, 9, 0]), kind="histogram"),
         metric("dns_unanswered_total", {"labels": {}, "value": 4}),
@@ -80,7 +81,8 @@ def answer(request, asked):
     return {
         "stats": stats(asked), "collectors": {"collectors": COLLECTORS}, "interfaces": {"interfaces": INTERFACES},
         "templates": {"templates": TEMPLATES}, "flush": {"flows": 40, "queued_bytes": 99},
-        "drops": {"drops": [{"reason": "NETFILTER_DROP", "cause": 8, "packets": 50, "octets": 4200}]},
+        "drops": {"drops": [{"reason": "NETFILTER_DROP", "cause": 8, "interface": "lan0", "netns": "",
+                             "packets": 50, "octets": 4200}]},
         "reload": {"error": "bpflowd.yaml:3:1: exporter: unknown key"},
     }[verb]
 

@@ -72,8 +72,8 @@ standard  ipfix   256  ipv4    sourceIPv4Address octetDeltaCount
 standard  ipfix   257  ipv6    sourceIPv6Address
 END
 table "show drops" show drops <<'END'
-REASON          CAUSE  PACKETS  OCTETS
-NETFILTER_DROP      8       50    4200
+REASON          CAUSE  INTERFACE  NETNS  PACKETS  OCTETS
+NETFILTER_DROP      8  lan0                   50    4200
 END
 table "show stats" show stats <<'END'
 METRIC                                                          VALUE
@@ -83,7 +83,8 @@ observed_packets_total{direction=ingress}                        5000
 observed_octets_total{direction=ingress}                      1000000
 lost_packets_total{place=queue,collector=primary}                  17
 lost_packets_total{place=flow_table}                                0
-dropped_packets_total{reason=NETFILTER_DROP}                       50
+dropped_packets_total{reason=NETFILTER_DROP,interface=lan0}        30
+dropped_packets_total{reason=NETFILTER_DROP,interface=wan0}        20
 dropped_packets_total{reason=NO_SOCKET}                             3
 dns_latency_seconds                                100, mean 0.005000
 dns_unanswered_total                                                4
