@@ -10,6 +10,8 @@
 #include <systemd/sd-daemon.h>
 #endif
 
+#include "priv.h"
+
 #define STOP_TIME_NS (10 * NSEC_PER_SEC) /* to send what is held when we are told to stop */
 
 static void notify(const char *state)
@@ -119,6 +121,7 @@ static bool start(struct daemon *d, GError **error)
 	const struct outputs_callbacks callbacks = {daemon_fill_options, d};
 	const struct settings *s = d->settings;
 
+	priv_unlock_memory();
 	if (!daemon_meter_prepare(d, error))
 		return false;
 	d->control = control_new(s->control_socket, s->control_group, daemon_verbs, d, error);
@@ -128,7 +131,8 @@ static bool start(struct daemon *d, GError **error)
 	if (!d->outputs)
 		return false;
 	check_enterprise_number(d);
-	return daemon_meter_start(d, error) && daemon_http_start(d, error);
+	return daemon_meter_start(d, error) && daemon_http_start(d, error) &&
+	       priv_drop(s->user, *s->netns, error);
 }
 
 static void stop(struct daemon *d)
