@@ -76,20 +76,20 @@ REASON          CAUSE  INTERFACE  NETNS  PACKETS  OCTETS
 NETFILTER_DROP      8  lan0                   50    4200
 END
 table "show stats" show stats <<'END'
-METRIC                                                          VALUE
-flows_active                                                       40
-flows_created_total                                               107
-observed_packets_total{direction=ingress}                        5000
-observed_octets_total{direction=ingress}                      1000000
-lost_packets_total{place=queue,collector=primary}                  17
-lost_packets_total{place=flow_table}                                0
-dropped_packets_total{reason=NETFILTER_DROP,interface=lan0}        30
-dropped_packets_total{reason=NETFILTER_DROP,interface=wan0}        20
-dropped_packets_total{reason=NO_SOCKET}                             3
-dns_latency_seconds                                100, mean 0.005000
-dns_unanswered_total                                                4
-rtt_seconds{side=client}                             5, mean 0.100000
-rtt_seconds{side=server}                             8, mean 0.062500
+METRIC                                                                    VALUE
+flows_active                                                                 40
+flows_created_total                                                         107
+observed_packets_total{direction=ingress}                                  5000
+observed_octets_total{direction=ingress}                                1000000
+lost_packets_total{place=queue,collector=primary}                            17
+lost_packets_total{place=flow_table}                                          0
+dropped_packets_total{reason=NETFILTER_DROP,interface=lan0}                  30
+dropped_packets_total{reason=NETFILTER_DROP,interface=wan0}                  20
+dropped_packets_total{reason=NO_SOCKET}                                       3
+dns_latency_seconds                                          100, mean 0.005000
+dns_unanswered_total                                                          4
+rtt_seconds{side=client}                                       5, mean 0.100000
+rtt_seconds{side=server}                                       8, mean 0.062500
 END
 table "flush" flush <<'END'
 40 flows exported; 99 bytes wait in queues of collectors that don't take them
