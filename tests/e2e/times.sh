@@ -11,19 +11,22 @@ tick_ms=$(python3 -c 'import time, math; print(math.ceil(time.clock_getres(6) * 
 
 # Single packets at many instants, and two packets of one flow: where do the instants of their records lie?
 times() { # coarse|precise SLACK-MS
-	local i
+	local i mac
 	daemon_config "$work/bpflowd.yaml" <<-END
 		metering:
 		  interfaces: [veth1]
 		  timestamps: $1
+		  idle_timeout: 120s
+		  active_timeout: 300s
 		collectors:
 		  - {name: strict, address: 127.0.0.1, port: 4739}
 	END
 	strict_start b udp 4739
 	daemon_start b "$work/bpflowd.yaml"
+	mac=$(mac_of b veth1)
 	: >"$work/truth"
 	for i in {1..100} 1; do
-		send a veth0 --dst-mac "$(mac_of b veth1)" --src "10.64.$i.1" --dst 10.63.0.1
+		send a veth0 --dst-mac "$mac" --src "10.64.$i.1" --dst 10.63.0.1
 		echo "10.64.$i.1 $(($(sent start_ns) / 1000000)) $(($(sent end_ns) / 1000000))" >>"$work/truth"
 	done
 	check "$1: SIGTERM ends it with status 0" daemon_stop
