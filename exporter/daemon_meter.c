@@ -39,6 +39,13 @@ static uint32_t merge_flow(void *user, const struct flow_id *id, const struct fl
 	return cache_merge(d->cache, id, delta, slot, hint);
 }
 
+static void prefetch_flow(void *user, uint32_t hint)
+{
+	struct daemon *d = user;
+
+	cache_prefetch(d->cache, NULL, hint);
+}
+
 static void export_flow(void *user, struct flow_record *record)
 {
 	struct daemon *d = user;
@@ -190,8 +197,10 @@ static struct flow_fetcher *new_fetcher(struct daemon *d, GError **error)
 		.ignored_drop_reasons = (const uint32_t *)(void *)d->ignored_reasons->data,
 		.n_ignored_drop_reasons = d->ignored_reasons->len,
 	};
-	const struct flow_fetcher_callbacks callbacks = {
-		.flow = merge_flow, .event = daemon_signals_event, .user = d};
+	const struct flow_fetcher_callbacks callbacks = {.flow = merge_flow,
+							 .prefetch = prefetch_flow,
+							 .event = daemon_signals_event,
+							 .user = d};
 
 	return flow_fetcher_new(&config, &callbacks, error);
 }

@@ -85,15 +85,17 @@ static bool make_plans(struct encoder *encoder, GError **error)
 struct encoder *encoder_new(const struct encoder_config *config, GError **error)
 {
 	struct encoder *encoder = g_new0(struct encoder, 1);
+	GError *problem = NULL; /* libfixbuf can't do without one */
 
 	encoder->config = *config;
 	encoder->ops = config->format == ENCODER_NETFLOW9 ? &netflow9_ops : &ipfix_ops;
 	encoder->base_ms = config->boot_real_ms;
 	encoder->templates = g_ptr_array_new_with_free_func((GDestroyNotify)message_unref);
-	if (make_plans(encoder, error))
+	if (make_plans(encoder, &problem))
 		encoder->format = encoder->ops->new (config, encoder->plans,
-						     config->template->records->len, error);
+						     config->template->records->len, &problem);
 	if (!encoder->format) {
+		g_propagate_error(error, problem);
 		encoder_free(encoder);
 		return NULL;
 	}

@@ -19,6 +19,8 @@
 #define TIE_TICKS    4
 #define TIE_AGAIN_NS (3600 * NSEC_PER_SEC)
 
+#define LOOK_AHEAD 8 /* slots */
+
 /* Slot of either family while it is being read. */
 struct view {
 	const struct flow_hot *hot;
@@ -294,15 +296,30 @@ static bool is_at_rest(struct flow_fetcher *f, uint32_t cpu)
 	return rest;
 }
 
+/* What lies some slots ahead will be merged soon: the wait for its memory goes on meanwhile. */
+static void look_ahead(const struct flow_fetcher *f, const struct flow_hot *hot,
+		       const struct shadow *s)
+{
+	if (s->gen && s->hint != CACHE_NO_HINT && is_changed(hot, s))
+		f->callbacks.prefetch(f->callbacks.user, s->hint);
+}
+
 static void scan_partition(struct flow_fetcher *f, uint32_t cpu)
 {
 	uint32_t n4 = f->groups4 * FLOW_WAYS, n6 = f->groups6 * FLOW_WAYS;
+	uint32_t end4 = (cpu + 1) * n4, end6 = (cpu + 1) * n6;
 
 	f->n_used = 0;
-	for (uint32_t i = cpu * n4; i < (cpu + 1) * n4; i++)
+	for (uint32_t i = cpu * n4; i < end4; i++) {
+		if (i + LOOK_AHEAD < end4)
+			look_ahead(f, &f->slots4[i + LOOK_AHEAD].hot, &f->shadow4[i + LOOK_AHEAD]);
 		scan_slot4(f, i);
-	for (uint32_t i = cpu * n6; i < (cpu + 1) * n6; i++)
+	}
+	for (uint32_t i = cpu * n6; i < end6; i++) {
+		if (i + LOOK_AHEAD < end6)
+			look_ahead(f, &f->slots6[i + LOOK_AHEAD].hot, &f->shadow6[i + LOOK_AHEAD]);
 		scan_slot6(f, i);
+	}
 	f->partitions[cpu].slots_used = f->n_used;
 }
 

@@ -2,7 +2,7 @@
 # make bench: speed, as ratios measured side by side; no part of make check.
 EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/README.md
 CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o $(BENCHES)
-BENCHES = tests/bench/bench_kernel tests/bench/bench_cache
+BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_drain
 EXTRA_PROGRAMS += $(BENCHES)
 
 tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
@@ -19,6 +19,11 @@ tests/bench/bench_kernel-bench_kernel.$(OBJEXT): tests/bench/reference.skel.h ke
 tests_bench_bench_cache_SOURCES = tests/bench/bench_cache.c
 tests_bench_bench_cache_LDADD = $(unit_ldadd)
 
+tests_bench_bench_drain_SOURCES = tests/bench/bench_drain.c
+tests_bench_bench_drain_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_bench_bench_drain_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
+tests/bench/bench_drain-bench_drain.$(OBJEXT): tests/bench/reference.skel.h kernel/flows.skel.h
+
 .PHONY: bench
 bench: $(BENCHES)
-	@for b in $(BENCHES); do echo "== $$b"; ./$$b || exit 1; done
+	@for b in $(BENCHES); do echo "== $$b"; BPFLOWD_SRC=$(abs_top_srcdir) ./$$b || exit 1; done
