@@ -28,3 +28,9 @@ UNIT_TESTS += tests/transport/test_path
 tests_transport_test_path_SOURCES = \
 	tests/transport/test_path.c tests/transport/tools.c tests/transport/tools.h $(transport_harness)
 tests_transport_test_path_LDADD = $(transport_ldadd)
+
+UNIT_TESTS += tests/transport/test_split
+tests_transport_test_split_SOURCES = tests/transport/test_split.c
+tests_transport_test_split_LDADD = $(transport_ldadd)
+
+E2E_TESTS += tests/e2e/transports.sh

@@ -95,11 +95,12 @@ static void test_written(void)
 /* What an independent reader says of the same file. */
 static void test_read_by_others(void)
 {
-	g_autofree char *command = NULL, *text = NULL;
+	g_autofree char *command = NULL, *text = NULL, *found = NULL;
 	unsigned n_records = 0;
 	struct place place;
 
-	if (!g_find_program_in_path("ipfixDump")) {
+	found = g_find_program_in_path("ipfixDump");
+	if (!found) {
 		g_test_skip("ipfixDump is not installed (package libfixbuf-tools)");
 		return;
 	}

@@ -209,10 +209,11 @@ static void test_dtls_restart(void)
 /* With heartbeats: answered for minutes the session lives on; a silent peer ends it. */
 static void test_dtls_heartbeat(void)
 {
-	g_autofree char *command = NULL;
+	g_autofree char *command = NULL, *found = NULL;
 	struct secure s;
 
-	if (!g_find_program_in_path("gnutls-serv")) {
+	found = g_find_program_in_path("gnutls-serv");
+	if (!found) {
 		g_test_skip("gnutls-serv is not installed (package gnutls-bin)");
 		return;
 	}
