@@ -43,36 +43,6 @@ struct option_form {
 	struct option_field fields[OPTION_FIELDS_MAX];
 };
 
-#define NUMBER(id_, length_, type, member)                                      \
-	{                                                                       \
-		.id = id_, .length = length_, .offset = offsetof(type, member), \
-		.size = sizeof(((type *)NULL)->member), .kind = OPTION_NUMBER   \
-	}
-#define TEXT(id_, length_, type, member)                                        \
-	{                                                                       \
-		.id = id_, .length = length_, .offset = offsetof(type, member), \
-		.size = sizeof(((type *)NULL)->member), .kind = OPTION_TEXT     \
-	}
-#define OWN_NUMBER(id_, length_, type, member)                                             \
-	{                                                                                  \
-		.id = id_, .length = length_, .offset = offsetof(type, member),            \
-		.size = sizeof(((type *)NULL)->member), .kind = OPTION_NUMBER, .own = true \
-	}
-#define OWN_TEXT(id_, length_, type, member)                                             \
-	{                                                                                \
-		.id = id_, .length = length_, .offset = offsetof(type, member),          \
-		.size = sizeof(((type *)NULL)->member), .kind = OPTION_TEXT, .own = true \
-	}
-#define CONSTANT(id_, length_, value)                                                  \
-	{                                                                              \
-		.id = id_, .length = length_, .offset = value, .kind = OPTION_CONSTANT \
-	}
-
-/* Values of struct options; rows of the other kinds have struct options as their first part's
- * domain too, see row_at. */
-#define SELF(id, length, member)      NUMBER(id, length, struct row, options.member)
-#define INTERFACE(id, length, member) TEXT(id, length, struct row, interface.member)
-
 /* One row to encode, whatever it is about. */
 struct row {
 	struct options options;
@@ -80,55 +50,75 @@ struct row {
 	struct options_drop_reason drop_reason;
 };
 
+#define IN_ROW(kind_, own_, id_, length_, member)                                         \
+	{                                                                                 \
+		.id = id_, .length = length_, .offset = offsetof(struct row, member),     \
+		.size = sizeof(((struct row *)NULL)->member), .kind = kind_, .own = own_, \
+	}
+#define NUMBER(id, length, member)     IN_ROW(OPTION_NUMBER, false, id, length, member)
+#define TEXT(id, length, member)       IN_ROW(OPTION_TEXT, false, id, length, member)
+#define OWN_NUMBER(id, length, member) IN_ROW(OPTION_NUMBER, true, id, length, member)
+#define OWN_TEXT(id, length, member)   IN_ROW(OPTION_TEXT, true, id, length, member)
+#define CONSTANT(id_, length_, value)                                                  \
+	{                                                                              \
+		.id = id_, .length = length_, .offset = value, .kind = OPTION_CONSTANT \
+	}
+
 static const struct option_form forms[] = {
 	{.rows = ROWS_ONE,
 	 .n_scope = 1,
 	 .in_v9 = true,
-	 .fields = {SELF(OBSERVATION_DOMAIN, 4, domain), SELF(34, 4, sampling_interval)}},
+	 .fields = {NUMBER(OBSERVATION_DOMAIN, 4, options.domain),
+		    NUMBER(34, 4, options.sampling_interval)}},
 	{.rows = ROWS_ONE,
 	 .n_scope = 1,
 	 .in_v9 = true,
-	 .fields = {SELF(OBSERVATION_DOMAIN, 4, domain), SELF(34, 4, sampling_interval),
-		    CONSTANT(35, 1, SAMPLING_RANDOM)}},
-	{.rows = ROWS_INTERFACES,
-	 .n_scope = 1,
-	 .in_v9 = true,
-	 .single = true,
-	 .fields = {SELF(OBSERVATION_DOMAIN, 4, domain),
-		    NUMBER(10, 4, struct row, interface.ifindex), INTERFACE(82, 32, name),
-		    INTERFACE(83, 64, description)}},
+	 .fields = {NUMBER(OBSERVATION_DOMAIN, 4, options.domain),
+		    NUMBER(34, 4, options.sampling_interval), CONSTANT(35, 1, SAMPLING_RANDOM)}},
+	/* before the next: nfdump doesn't see the namespace, and the last name of an index stays */
 	{.rows = ROWS_FOREIGN_INTERFACES,
 	 .n_scope = 2,
 	 .own = true,
 	 .single = true,
-	 .fields = {SELF(OBSERVATION_DOMAIN, 4, domain),
-		    OWN_NUMBER(NAMESPACE_NUMBER, 1, struct row, interface.netns),
-		    NUMBER(10, 4, struct row, interface.ifindex), INTERFACE(82, 32, name),
-		    INTERFACE(83, 64, description)}},
+	 .fields = {NUMBER(OBSERVATION_DOMAIN, 4, options.domain),
+		    OWN_NUMBER(NAMESPACE_NUMBER, 1, interface.netns),
+		    NUMBER(10, 4, interface.ifindex), TEXT(82, 32, interface.name),
+		    TEXT(83, 64, interface.description)}},
+	{.rows = ROWS_INTERFACES,
+	 .n_scope = 1,
+	 .in_v9 = true,
+	 .single = true,
+	 .fields = {NUMBER(OBSERVATION_DOMAIN, 4, options.domain), NUMBER(10, 4, interface.ifindex),
+		    TEXT(82, 32, interface.name), TEXT(83, 64, interface.description)}},
 	/* RFC 7011 4.1; the v9 totals of RFC 3954 8 */
 	{.rows = ROWS_ONE,
 	 .n_scope = 1,
 	 .in_v9 = true,
-	 .fields = {SELF(OBSERVATION_DOMAIN, 4, domain), SELF(41, 8, exported_messages),
-		    SELF(42, 8, exported_flows), SELF(40, 8, exported_octets)}},
+	 .fields = {NUMBER(OBSERVATION_DOMAIN, 4, options.domain),
+		    NUMBER(41, 8, options.exported_messages), NUMBER(42, 8, options.exported_flows),
+		    NUMBER(40, 8, options.exported_octets)}},
 	/* RFC 7011 4.2 */
 	{.rows = ROWS_ONE,
 	 .n_scope = 1,
-	 .fields = {SELF(OBSERVATION_DOMAIN, 4, domain), SELF(163, 8, observed_flows),
-		    SELF(164, 8, ignored_packets), SELF(165, 8, ignored_octets)}},
+	 .fields = {NUMBER(OBSERVATION_DOMAIN, 4, options.domain),
+		    NUMBER(163, 8, options.observed_flows), NUMBER(164, 8, options.ignored_packets),
+		    NUMBER(165, 8, options.ignored_octets)}},
 	/* RFC 7011 4.3; one exporting process is one observation domain here */
 	{.rows = ROWS_ONE,
 	 .n_scope = 1,
-	 .fields = {SELF(EXPORTING_PROCESS, 4, domain), SELF(166, 8, not_sent_flows),
-		    SELF(167, 8, not_sent_packets), SELF(168, 8, not_sent_octets)}},
+	 .fields = {NUMBER(EXPORTING_PROCESS, 4, options.domain),
+		    NUMBER(166, 8, options.not_sent_flows),
+		    NUMBER(167, 8, options.not_sent_packets),
+		    NUMBER(168, 8, options.not_sent_octets)}},
 	{.rows = ROWS_ONE,
 	 .n_scope = 1,
-	 .fields = {SELF(OBSERVATION_DOMAIN, 4, domain), SELF(160, 8, boot_real_ms)}},
+	 .fields = {NUMBER(OBSERVATION_DOMAIN, 4, options.domain),
+		    NUMBER(160, 8, options.boot_real_ms)}},
 	{.rows = ROWS_DROP_REASONS,
 	 .n_scope = 1,
 	 .own = true,
-	 .fields = {OWN_NUMBER(DROP_CAUSE, 4, struct row, drop_reason.cause),
-		    OWN_TEXT(DROP_CAUSE_NAME, 64, struct row, drop_reason.name)}},
+	 .fields = {OWN_NUMBER(DROP_CAUSE, 4, drop_reason.cause),
+		    OWN_TEXT(DROP_CAUSE_NAME, 64, drop_reason.name)}},
 };
 
 static uint16_t count_fields(const struct option_form *form)
