@@ -25,3 +25,29 @@ install-data-local:
 	$(INSTALL_DATA) $(srcdir)/conf/bpflowctl.bash-completion "$(DESTDIR)$(bashcompletiondir)/bpflowctl"
 uninstall-local:
 	rm -f "$(DESTDIR)$(bashcompletiondir)/bpflowctl"
+
+# what collectors load to know our elements, and how to see them there
+nobase_dist_doc_DATA = \
+	conf/collectors/README.md \
+	conf/collectors/elastiflow/README.md \
+	conf/collectors/filebeat/README.md \
+	conf/collectors/filebeat/bpflowd.yml \
+	conf/collectors/goflow2/README.md \
+	conf/collectors/goflow2/bpflowd.yaml \
+	conf/collectors/graylog/README.md \
+	conf/collectors/graylog/bpflowd.json \
+	conf/collectors/ipfixcol2/README.md \
+	conf/collectors/ipfixcol2/bpflowd.xml \
+	conf/collectors/ipfixdump/README.md \
+	conf/collectors/ipfixdump/bpflowd.xml \
+	conf/collectors/logstash/README.md \
+	conf/collectors/logstash/bpflowd.yml \
+	conf/collectors/nfdump/README.md \
+	conf/collectors/ntopng/README.md \
+	conf/collectors/ntopng/bpflowd.txt \
+	conf/collectors/pmacct/README.md \
+	conf/collectors/pmacct/bpflowd.lst \
+	conf/collectors/python-ipfix/README.md \
+	conf/collectors/python-ipfix/bpflowd.iespec \
+	conf/collectors/telegraf/README.md \
+	conf/collectors/telegraf/bpflowd.csv
