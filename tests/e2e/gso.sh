@@ -12,7 +12,7 @@ connect_ends a veth0 10.64.0.1 b veth1 10.64.0.2 24
 connect_ends a veth0 fd00::1 b veth1 fd00::2 64
 
 stream() { # NAME NETWORK TARGET METERED-NAMESPACE INTERFACE WIRE-NAMESPACE WIRE-INTERFACE
-	local before after receiver
+	local dropped receiver
 	daemon_config "$work/bpflowd.yaml" <<-END
 		metering:
 		  interfaces: [$5]
@@ -21,6 +21,7 @@ stream() { # NAME NETWORK TARGET METERED-NAMESPACE INTERFACE WIRE-NAMESPACE WIRE
 	END
 	strict_start "$4" udp 4739
 	daemon_start "$4" "$work/bpflowd.yaml"
+	dropped=$(dropped)
 	capture_start "$6" "$7" "tcp port 5001" -s 96
 	listen
 	check "$1: the stream arrives" in_ns a socat -u "OPEN:$work/payload" "$3:5001"
@@ -30,6 +31,7 @@ stream() { # NAME NETWORK TARGET METERED-NAMESPACE INTERFACE WIRE-NAMESPACE WIRE
 	check "$1: SIGTERM ends it with status 0" daemon_stop
 	wait_for 5 captured_all
 	capture_stop
+	is "$(dropped)" "$dropped" "$1: the line dropped nothing"
 	strict_stop --src "$2"
 	is "$(strict packets) $(strict octets)" "$(wire)" "$1: packets and octets are those of the wire"
 	is "$(strict flows)" 2 "$1: two flows, one each way"
@@ -41,12 +43,15 @@ wire() { # "packets octets", IP layer
 		awk '{ n++; octets += $1 + (NF && $0 ~ /^\t/ ? 40 : 0) } END { printf "%d %d\n", n, octets }'
 }
 
+dropped() { echo "$(statistic a veth0 tx.dropped) $(statistic b veth1 rx.dropped) $(statistic b veth1 tx.dropped)"; }
+
 # The last packet of a stream is in the file.
 captured_all() { tshark -r "$work/capture.pcap" -Y tcp.flags.fin==1 -T fields -e frame.number 2>/dev/null | wc -l | grep -qx '[2-9]'; }
 
+# The window stays below the 256 packets that a veth holds: what it drops the tap has seen and the hook has not.
 listen() {
 	rm -f "$work/received"
-	spawn b "$work/socat.log" socat -u TCP6-LISTEN:5001,ipv6only=0,reuseaddr "OPEN:$work/received,creat"
+	spawn b "$work/socat.log" socat -u TCP6-LISTEN:5001,ipv6only=0,reuseaddr,rcvbuf=65536 "OPEN:$work/received,creat"
 	receiver=$spawned
 	wait_for 5 listening
 }
