@@ -70,6 +70,8 @@ struct collector {
 	double tokens; /* records that may go now */
 	uint64_t tokens_ns;
 	uint64_t pace_ns;
+	uint32_t rate;		     /* records per second now, 0: no limit */
+	uint64_t backlog_peak;	     /* flows queued at most since the queue was empty */
 	uint64_t refused_ns;	     /* last ICMP error */
 	uint64_t sent_since_refused; /* datagrams */
 	struct sent_datagram *sent;  /* COLLECTOR_SENT of them, UDP only */

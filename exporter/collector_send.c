@@ -19,7 +19,9 @@
 #define REFUSED_REFRESH_NS NSEC_PER_SEC /* while nobody listens: whoever comes back needs them */
 #define ACK_EVERY_NS	   (50 * NSEC_PER_MSEC)
 #define ACK_SLOWEST_NS	   (2 * NSEC_PER_SEC)
-#define PACE_EVERY_NS	   (20 * NSEC_PER_MSEC)
+#define PACE_EVERY_NS	   (2 * NSEC_PER_MSEC) /* a few datagrams: fits any receive buffer */
+#define SPREAD_MS	   500
+#define SPREAD_RATE_MIN	   20000 /* records per second */
 
 static const struct transport_ops *ops_of(const struct collector *collector)
 {
@@ -35,6 +37,8 @@ static void update_queued(struct collector *collector, const struct message *mes
 	stats->queued_flows += sign * (int64_t)message->n_flows;
 	stats->queued_packets += sign * message->n_packets;
 	stats->queued_octets += sign * message->n_octets;
+	if (!stats->queued_flows)
+		collector->backlog_peak = 0;
 }
 
 static void push(struct collector *collector, struct message *message)
@@ -246,10 +250,24 @@ static void write_header(struct collector *collector, struct queue_entry *entry,
 						  &header, entry->header);
 }
 
-/* Records that may go now under max_rate. */
+/* Records per second that may go, 0: all at once. Nobody tells a sender of datagrams to slow down,
+ * and what a drain ends at once would overrun the socket buffer of an ordinary collector: without
+ * max_rate the backlog is spread over a part of a second, as it was at its longest. */
+static uint32_t rate_of(struct collector *collector)
+{
+	uint64_t backlog = collector->stats.queued_flows;
+
+	if (collector->settings->max_rate)
+		return collector->settings->max_rate;
+	if (!ops_of(collector)->templates_expire)
+		return 0;
+	collector->backlog_peak = MAX(collector->backlog_peak, backlog);
+	return MAX(SPREAD_RATE_MIN, collector->backlog_peak * 1000 / SPREAD_MS);
+}
+
 static bool may_go(struct collector *collector, uint64_t now_ns)
 {
-	uint32_t rate = collector->settings->max_rate;
+	uint32_t rate = collector->rate = rate_of(collector);
 	double most = MAX(1, rate * (2.0 * PACE_EVERY_NS / NSEC_PER_SEC));
 
 	collector->pace_ns = 0;
@@ -286,7 +304,7 @@ static int fill_batch(struct collector *collector, struct transport_message *bat
 		batch[i].joined = false;
 		batch[i].template = entry->message->kind == MESSAGE_TEMPLATES;
 		left -= entry->message->n_flows;
-		if (collector->settings->max_rate && left <= 0)
+		if (collector->rate && left <= 0)
 			return i + 1;
 	}
 	return n;
@@ -341,7 +359,7 @@ static void advance(struct collector *collector, const struct transport_message 
 
 		collector->stats.sequence += message->n_sequence + entry->gap;
 		entry->gap = 0;
-		collector->tokens -= collector->settings->max_rate ? message->n_flows : 0;
+		collector->tokens -= collector->rate ? message->n_flows : 0;
 		collector->n_since_refresh += message->kind == MESSAGE_DATA;
 		collector->sent_since_refused++;
 		if (ops_of(collector)->unacked)
