@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One collector inside: collector.c is its life and its timers, collector_session.c how a session
- * comes and goes, collector_send.c what goes out in which order, collector_split.c what becomes of
- * a message that the path no longer takes.
+ * comes and goes, collector_send.c what goes out in which order, collector_account.c what went and
+ * what is lost, collector_split.c what becomes of a message that the path no longer takes.
  */
 #ifndef BPFLOWD_COLLECTOR_PRIVATE_H
 #define BPFLOWD_COLLECTOR_PRIVATE_H
@@ -14,8 +14,10 @@
 #include "resolver.h"
 #include "transport.h"
 
-#define COLLECTOR_BATCH 64  /* messages that are sent at a time */
-#define COLLECTOR_SENT	512 /* datagrams remembered, to know which one an ICMP error speaks of */
+#define COLLECTOR_BATCH 64 /* messages that are sent at a time */
+/* While nobody listens templates go so often: whoever comes back needs them. */
+#define COLLECTOR_REFUSED_REFRESH_NS NSEC_PER_SEC
+#define COLLECTOR_SENT		     512 /* datagrams remembered, to know which one an ICMP error speaks of */
 
 enum collector_state {
 	COLLECTOR_WAITING, /* until retry_ns */
@@ -98,12 +100,21 @@ void send_reset(struct collector *collector);
 /* Counts what the peer has acknowledged as sent. */
 void send_take_acknowledged(struct collector *collector, uint64_t now_ns);
 void send_pump(struct collector *collector, uint64_t now_ns);
-void send_refused(void *user, int error, const uint8_t *head, size_t size);
 /* Drops the oldest data where there is no room. */
 void send_enqueue(struct collector *collector, struct message *message);
 /* Everything that waits is lost. */
 void send_drop_all(struct collector *collector);
 void send_push_options(struct collector *collector);
+
+/* account: a message came into the queue (sign 1) or left it (-1); one went, or is taken back */
+void account_queued(struct collector *collector, const struct message *message, int sign);
+void account_sent(struct collector_stats *stats, const struct message *message, int sign,
+		  uint32_t header_size);
+void account_lost(struct collector *collector, const struct message *message,
+		  enum collector_loss loss);
+/* A datagram went; an ICMP error may speak of it. joined: in one packet with the one before. */
+void account_remember(struct collector *collector, const struct queue_entry *entry, bool joined);
+void account_refused(void *user, int error, const uint8_t *head, size_t size);
 
 /* Pieces of at most max_size octets of body, from the templates the message was made with;
  * NULL if it can't be. The caller owns the array and its messages. */

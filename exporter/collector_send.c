@@ -11,53 +11,38 @@
 
 #include "clock.h"
 #include "collector_private.h"
-#include "log.h"
 
-#define COPIES_AT_START	   2 /* of new templates, before their first use (RFC 7011 8.4) */
-#define EARLY_REFRESHES	   2 /* more of them in the first seconds */
-#define EARLY_REFRESH_NS   (2 * NSEC_PER_SEC)
-#define REFUSED_REFRESH_NS NSEC_PER_SEC /* while nobody listens: whoever comes back needs them */
-#define ACK_EVERY_NS	   (50 * NSEC_PER_MSEC)
-#define ACK_SLOWEST_NS	   (2 * NSEC_PER_SEC)
-#define PACE_EVERY_NS	   (2 * NSEC_PER_MSEC) /* a few datagrams: fits any receive buffer */
-#define SPREAD_MS	   500
-#define SPREAD_RATE_MIN	   20000 /* records per second */
+#define COPIES_AT_START	 2 /* of new templates, before their first use (RFC 7011 8.4) */
+#define EARLY_REFRESHES	 2 /* more of them in the first seconds */
+#define EARLY_REFRESH_NS (2 * NSEC_PER_SEC)
+#define ACK_EVERY_NS	 (50 * NSEC_PER_MSEC)
+#define ACK_SLOWEST_NS	 (2 * NSEC_PER_SEC)
+#define PACE_EVERY_NS	 (2 * NSEC_PER_MSEC) /* a few datagrams: fits any receive buffer */
+#define SPREAD_MS	 500
+#define SPREAD_RATE_MIN	 20000 /* records per second */
 
 static const struct transport_ops *ops_of(const struct collector *collector)
 {
 	return collector->transport->ops;
 }
 
-static void update_queued(struct collector *collector, const struct message *message, int sign)
-{
-	struct collector_stats *stats = &collector->stats;
-
-	stats->queued_bytes = collector->queue.bytes;
-	stats->queued_messages = collector->queue.n;
-	stats->queued_flows += sign * (int64_t)message->n_flows;
-	stats->queued_packets += sign * message->n_packets;
-	stats->queued_octets += sign * message->n_octets;
-	if (!stats->queued_flows)
-		collector->backlog_peak = 0;
-}
-
 static void push(struct collector *collector, struct message *message)
 {
 	queue_push(&collector->queue, message);
-	update_queued(collector, message, 1);
+	account_queued(collector, message, 1);
 }
 
 static void insert(struct collector *collector, uint32_t at, struct message *message)
 {
 	queue_insert(&collector->queue, at, message);
-	update_queued(collector, message, 1);
+	account_queued(collector, message, 1);
 }
 
 static struct message *take(struct collector *collector, uint32_t at)
 {
 	struct message *message = queue_take(&collector->queue, at);
 
-	update_queued(collector, message, -1);
+	account_queued(collector, message, -1);
 	return message;
 }
 
@@ -65,18 +50,6 @@ static struct message *take(struct collector *collector, uint32_t at)
 static uint32_t first_untouched(const struct collector *collector)
 {
 	return collector->n_unacked + (collector->transport ? collector->transport->n_held : 0);
-}
-
-static void count_lost(struct collector *collector, const struct message *message,
-		       enum collector_loss loss)
-{
-	if (message->kind != MESSAGE_DATA)
-		return;
-	collector->stats.lost[loss].messages++;
-	collector->stats.lost[loss].records += message->n_sequence;
-	collector->stats.lost[loss].flows += message->n_flows;
-	collector->stats.lost[loss].packets += message->n_packets;
-	collector->stats.lost[loss].octets += message->n_octets;
 }
 
 /* The gap opens where the message would have gone: behind one that is half out, else now. */
@@ -94,7 +67,7 @@ static void drop(struct collector *collector, uint32_t at, enum collector_loss l
 
 	leave_gap(collector, at, message->n_sequence);
 	message = take(collector, at);
-	count_lost(collector, message, loss);
+	account_lost(collector, message, loss);
 	message_unref(message);
 }
 
@@ -113,7 +86,7 @@ void send_enqueue(struct collector *collector, struct message *message)
 			continue;
 		}
 		/* all that is left has gone in part or waits for its acknowledgement */
-		count_lost(collector, message, COLLECTOR_LOST_QUEUE);
+		account_lost(collector, message, COLLECTOR_LOST_QUEUE);
 		leave_gap(collector, at, message->n_sequence);
 		return;
 	}
@@ -230,7 +203,7 @@ static void refresh(struct collector *collector, uint64_t now_ns)
 	if (collector->n_copies > 0 && --collector->n_copies > 0)
 		interval_ns = MIN(interval_ns, EARLY_REFRESH_NS);
 	if (collector->refused_ns)
-		interval_ns = MIN(interval_ns, REFUSED_REFRESH_NS);
+		interval_ns = MIN(interval_ns, COLLECTOR_REFUSED_REFRESH_NS);
 	insert_control(collector, templates ? 1 : 0);
 	collector->refresh_ns = now_ns + interval_ns;
 	collector->n_since_refresh = 0;
@@ -310,42 +283,15 @@ static int fill_batch(struct collector *collector, struct transport_message *bat
 	return n;
 }
 
-static void count_sent(struct collector_stats *stats, const struct message *message, int sign,
-		       uint32_t header_size)
-{
-	stats->sent_messages += sign;
-	stats->sent_bytes += sign * (int64_t)(message->size + header_size);
-	stats->sent_flows += sign * (int64_t)message->n_flows;
-	stats->sent_packets += sign * message->n_packets;
-	stats->sent_octets += sign * message->n_octets;
-	if (message->kind == MESSAGE_TEMPLATES)
-		stats->sent_templates += sign;
-	else
-		stats->sent_records += sign * (int64_t)message->n_records;
-}
-
-static void remember(struct collector *collector, const struct queue_entry *entry, bool joined)
-{
-	struct sent_datagram *sent;
-
-	if (!collector->sent)
-		collector->sent = g_new0(struct sent_datagram, COLLECTOR_SENT);
-	sent = &collector->sent[collector->next_sent++ % COLLECTOR_SENT];
-	memcpy(sent->header, entry->header, sizeof(sent->header));
-	sent->header_size = entry->header_size;
-	sent->joined = joined;
-	sent->message = *entry->message;
-}
-
 /* The first entry has arrived, as far as anyone can know. */
 static void finish_first(struct collector *collector, bool joined)
 {
 	const struct queue_entry *entry = queue_at(&collector->queue, 0);
 	struct message *message;
 
-	count_sent(&collector->stats, entry->message, 1, entry->header_size);
+	account_sent(&collector->stats, entry->message, 1, entry->header_size);
 	if (ops_of(collector)->templates_expire)
-		remember(collector, entry, joined);
+		account_remember(collector, entry, joined);
 	message = take(collector, 0);
 	message_unref(message);
 }
@@ -444,69 +390,4 @@ void send_pump(struct collector *collector, uint64_t now_ns)
 			refresh(collector, now_ns);
 	}
 	send_take_acknowledged(collector, now_ns);
-}
-
-static struct sent_datagram *sent_at(struct collector *collector, uint32_t i)
-{
-	return &collector->sent[i % COLLECTOR_SENT];
-}
-
-/* Moves what was counted as sent to the losses. */
-static void recount(struct collector *collector, struct sent_datagram *sent)
-{
-	if (!sent->header_size)
-		return;
-	count_sent(&collector->stats, &sent->message, -1, sent->header_size);
-	count_lost(collector, &sent->message, COLLECTOR_LOST_SEND);
-	sent->header_size = 0;
-}
-
-/* A datagram was refused, and with it what went in the same packet: the host that answers may have
- * taken it uncut, or answer only the first. */
-static void recount_packet(struct collector *collector, const uint8_t *head, size_t size)
-{
-	uint32_t end = collector->next_sent, first = end - MIN(end, COLLECTOR_SENT), i;
-
-	for (i = first; i != end; i++) {
-		const struct sent_datagram *sent = sent_at(collector, i);
-
-		if (sent->header_size && size >= sent->header_size &&
-		    memcmp(sent->header, head, sent->header_size) == 0)
-			break;
-	}
-	if (i == end)
-		return;
-	while (i != first && sent_at(collector, i)->joined)
-		i--;
-	do {
-		recount(collector, sent_at(collector, i++));
-	} while (i != end && sent_at(collector, i)->joined);
-}
-
-static void note_refused(struct collector *collector, int error, uint64_t now_ns)
-{
-	bool news = !collector->refused_ns;
-
-	collector->refused_ns = now_ns;
-	collector->sent_since_refused = 0;
-	collector->stats.failures++;
-	collector->refresh_ns = MIN(collector->refresh_ns, now_ns + REFUSED_REFRESH_NS);
-	if (!news)
-		return;
-	g_strlcpy(collector->stats.last_error, g_strerror(error),
-		  sizeof(collector->stats.last_error));
-	log_warning("collector %s: %s; what is sent is lost", collector->settings->name,
-		    g_strerror(error));
-	session_set_up(collector, false);
-}
-
-void send_refused(void *user, int error, const uint8_t *head, size_t size)
-{
-	struct collector *collector = user;
-	struct clock_now now;
-
-	clock_read(&now);
-	if (error != EMSGSIZE)
-		note_refused(collector, error, now.mono_ns);
-	recount_packet(collector, head, size);
 }

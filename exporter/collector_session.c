@@ -105,7 +105,7 @@ static void open_transport(struct collector *collector, const struct resolver_ad
 		session_fail(collector, error->message, now_ns);
 		return;
 	}
-	collector->transport->refused = send_refused;
+	collector->transport->refused = account_refused;
 	collector->transport->user = collector;
 	collector->state = COLLECTOR_CONNECTING;
 	collector->connect_limit_ns = now_ns + CONNECT_LIMIT_NS;

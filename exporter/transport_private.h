@@ -8,6 +8,9 @@
 /* No row of our own is larger than this many messages at a time. */
 #define TRANSPORT_BATCH 128
 
+/* Whether UDP may let a device cut packets; a test or a bench may switch it off. */
+extern bool transport_udp_segmentation;
+
 extern const struct transport_ops transport_udp;
 extern const struct transport_ops transport_tcp;
 extern const struct transport_ops transport_sctp;

@@ -54,6 +54,8 @@ struct batch {
 	union segment_control control[RUNS_MAX];
 };
 
+bool transport_udp_segmentation = true;
+
 static struct transport *udp_open(const struct settings_collector *collector,
 				  const struct sockaddr *address, socklen_t length, GError **error)
 {
@@ -80,7 +82,7 @@ static struct transport *udp_open(const struct settings_collector *collector,
 	udp->transport.fd = fd;
 	udp->transport.max_message_size = transport_path_payload(fd, address->sa_family);
 	udp->family = address->sa_family;
-	udp->gso = true;
+	udp->gso = transport_udp_segmentation;
 	return &udp->transport;
 }
 

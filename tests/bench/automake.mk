@@ -2,7 +2,7 @@
 # make bench: speed, as ratios measured side by side; no part of make check.
 EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/README.md
 CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o $(BENCHES)
-BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_drain
+BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_drain tests/bench/bench_send
 EXTRA_PROGRAMS += $(BENCHES)
 
 tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
@@ -23,6 +23,10 @@ tests_bench_bench_drain_SOURCES = tests/bench/bench_drain.c
 tests_bench_bench_drain_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
 tests_bench_bench_drain_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
 tests/bench/bench_drain-bench_drain.$(OBJEXT): tests/bench/reference.skel.h kernel/flows.skel.h
+
+tests_bench_bench_send_SOURCES = tests/bench/bench_send.c
+tests_bench_bench_send_CFLAGS = $(AM_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
+tests_bench_bench_send_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
 
 .PHONY: bench
 bench: $(BENCHES)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Sessions of collector.c against sockets of our own, in one process.
-EXTRA_DIST += tests/transport/automake.mk
+EXTRA_DIST += tests/transport/automake.mk tests/transport/README.md
 transport_harness = tests/transport/harness.c tests/transport/harness.h
 transport_ldadd = libexporter.a $(unit_ldadd) $(CARES_LIBS) $(TLS_LIBS)
 

@@ -303,6 +303,8 @@ static void take_set(struct sink *sink, uint16_t id, const uint8_t *at, size_t s
 {
 	switch (id) {
 	case 2:
+		/* field count 0 is a withdrawal (RFC 7011 8.1): nothing here ever needs one */
+		g_assert_cmpuint(get(at + 2, 2), ==, 3);
 		sink->know_template = true;
 		sink->n_templates++;
 		return;

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The account of one collector: what waits, what went, what was lost, and what an ICMP error turns
+ * from the one into the other. Above: collector_send.c.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "collector_private.h"
+#include "log.h"
+
+void account_queued(struct collector *collector, const struct message *message, int sign)
+{
+	struct collector_stats *stats = &collector->stats;
+
+	stats->queued_bytes = collector->queue.bytes;
+	stats->queued_messages = collector->queue.n;
+	stats->queued_flows += sign * (int64_t)message->n_flows;
+	stats->queued_packets += sign * message->n_packets;
+	stats->queued_octets += sign * message->n_octets;
+	if (!stats->queued_flows)
+		collector->backlog_peak = 0;
+}
+
+void account_lost(struct collector *collector, const struct message *message,
+		  enum collector_loss loss)
+{
+	if (message->kind != MESSAGE_DATA)
+		return;
+	collector->stats.lost[loss].messages++;
+	collector->stats.lost[loss].records += message->n_records;
+	collector->stats.lost[loss].flows += message->n_flows;
+	collector->stats.lost[loss].packets += message->n_packets;
+	collector->stats.lost[loss].octets += message->n_octets;
+}
+
+void account_sent(struct collector_stats *stats, const struct message *message, int sign,
+		  uint32_t header_size)
+{
+	stats->sent_messages += sign;
+	stats->sent_bytes += sign * (int64_t)(message->size + header_size);
+	stats->sent_flows += sign * (int64_t)message->n_flows;
+	stats->sent_packets += sign * message->n_packets;
+	stats->sent_octets += sign * message->n_octets;
+	if (message->kind == MESSAGE_TEMPLATES)
+		stats->sent_templates += sign;
+	else
+		stats->sent_records += sign * (int64_t)message->n_records;
+}
+
+void account_remember(struct collector *collector, const struct queue_entry *entry, bool joined)
+{
+	struct sent_datagram *sent;
+
+	if (!collector->sent)
+		collector->sent = g_new0(struct sent_datagram, COLLECTOR_SENT);
+	sent = &collector->sent[collector->next_sent++ % COLLECTOR_SENT];
+	memcpy(sent->header, entry->header, sizeof(sent->header));
+	sent->header_size = entry->header_size;
+	sent->joined = joined;
+	sent->message = *entry->message;
+}
+
+static struct sent_datagram *sent_at(struct collector *collector, uint32_t i)
+{
+	return &collector->sent[i % COLLECTOR_SENT];
+}
+
+/* Moves what was counted as sent to the losses. */
+static void recount(struct collector *collector, struct sent_datagram *sent)
+{
+	if (!sent->header_size)
+		return;
+	account_sent(&collector->stats, &sent->message, -1, sent->header_size);
+	account_lost(collector, &sent->message, COLLECTOR_LOST_SEND);
+	sent->header_size = 0;
+}
+
+/* A datagram was refused, and with it what went in the same packet: the host that answers may have
+ * taken it uncut, or answer only the first. */
+static void recount_packet(struct collector *collector, const uint8_t *head, size_t size)
+{
+	uint32_t end = collector->next_sent, first = end - MIN(end, COLLECTOR_SENT), i;
+
+	for (i = first; i != end; i++) {
+		const struct sent_datagram *sent = sent_at(collector, i);
+
+		if (sent->header_size && size >= sent->header_size &&
+		    memcmp(sent->header, head, sent->header_size) == 0)
+			break;
+	}
+	if (i == end)
+		return;
+	while (i != first && sent_at(collector, i)->joined)
+		i--;
+	do {
+		recount(collector, sent_at(collector, i++));
+	} while (i != end && sent_at(collector, i)->joined);
+}
+
+static void note_refused(struct collector *collector, int error, uint64_t now_ns)
+{
+	bool news = !collector->refused_ns;
+
+	collector->refused_ns = now_ns;
+	collector->sent_since_refused = 0;
+	collector->stats.failures++;
+	collector->refresh_ns = MIN(collector->refresh_ns, now_ns + COLLECTOR_REFUSED_REFRESH_NS);
+	if (!news)
+		return;
+	g_strlcpy(collector->stats.last_error, g_strerror(error),
+		  sizeof(collector->stats.last_error));
+	log_warning("collector %s: %s; what is sent is lost", collector->settings->name,
+		    g_strerror(error));
+	session_set_up(collector, false);
+}
+
+void account_refused(void *user, int error, const uint8_t *head, size_t size)
+{
+	struct collector *collector = user;
+	struct clock_now now;
+
+	clock_read(&now);
+	if (error != EMSGSIZE)
+		note_refused(collector, error, now.mono_ns);
+	recount_packet(collector, head, size);
+}
