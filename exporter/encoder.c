@@ -142,8 +142,11 @@ static void append(struct encoder *encoder, const struct template_record *chosen
 	const struct plan *plan = &encoder->plans[index];
 
 	if (!encoder->ops->append(encoder->format, plan, record, encoder->base_ms)) {
+		bool fits;
+
 		encoder_flush(encoder);
-		encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
+		fits = encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
+		g_assert(fits); /* plan_init saw to it */
 	}
 	encoder->totals.n_flows += totals->n_flows;
 	encoder->totals.n_packets += totals->n_packets;

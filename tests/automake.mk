@@ -124,3 +124,9 @@ tests_unit_test_views_LDADD = libexporter.a $(unit_ldadd) $(JANSSON_LIBS)
 WIRE_TESTS = tests/wire/ipfixdump.sh tests/wire/nfacctd.sh tests/wire/nfdump.sh tests/wire/tshark.sh
 TESTS += $(WIRE_TESTS)
 EXTRA_DIST += $(WIRE_TESTS)
+
+# Writes tests/golden/ and conf/collectors/ anew; read the difference before it is committed.
+golden_tests = tests/unit/test_ipfix tests/unit/test_netflow9 tests/unit/test_definitions
+update-golden: $(golden_tests)
+	@for t in $(golden_tests); do BPFLOWD_SRC='$(abs_top_srcdir)' UPDATE_GOLDEN=1 ./$$t --tap | grep '^not ok'; done; true
+.PHONY: update-golden

@@ -249,6 +249,70 @@ static void fill(void)
 	g_rand_free(rand);
 }
 
+/* Long tables are spread over messages; every row is there, and counted. */
+static void many_options(gconstpointer data)
+{
+	enum encoder_format format = GPOINTER_TO_INT(data);
+	const char *template = format == ENCODER_IPFIX ? "full" : "standard";
+	/* IPFIX: 2 x sampling, 3 x statistics, boot; NetFlow v9: 2 x sampling, statistics */
+	unsigned int expected = format == ENCODER_IPFIX ? 6 + 203 + 500 : 3 + 202;
+	unsigned int n_records = 0;
+	g_autoptr(GPtrArray) messages = NULL;
+	struct options options;
+	struct fixture fixture;
+
+	fixture_init(&fixture, template, format, 600);
+	fixture_options(&options);
+	for (unsigned int i = 0; i < 200; i++) {
+		struct options_interface interface = {.ifindex = 1000 + i};
+
+		g_snprintf(interface.name, sizeof(interface.name), "ppp%u", i);
+		g_array_append_val(options.interfaces, interface);
+	}
+	for (unsigned int i = options.drop_reasons->len; i < 500; i++) {
+		struct options_drop_reason reason = {.cause = i, .name = "REASON"};
+
+		g_array_append_val(options.drop_reasons, reason);
+	}
+	messages = encoder_options(fixture.encoder, &options);
+	for (unsigned int i = 0; i < messages->len; i++) {
+		const struct message *message = messages->pdata[i];
+
+		g_assert_cmpint(message->kind, ==, MESSAGE_OPTIONS);
+		g_assert_cmpuint(message->size + (format == ENCODER_IPFIX ? 16 : 20), <=, 600);
+		g_assert_cmpuint(message->n_sequence, ==,
+				 format == ENCODER_IPFIX ? message->n_records : 1);
+		g_assert_cmpuint(message->n_flows, ==, 0);
+		n_records += message->n_records;
+	}
+	g_assert_cmpuint(n_records, ==, expected);
+	options_clear(&options);
+	fixture_clear(&fixture);
+}
+
+/* RFC 5610: the types of our elements come before the first template that has them. */
+static void types_come_first(void)
+{
+	struct fixture fixture;
+	bool seen_template = false;
+	unsigned int n_types = 0, n_own = 0;
+
+	fixture_init(&fixture, "full", ENCODER_IPFIX, 1420);
+	for (unsigned int i = 0; i < encoder_templates(fixture.encoder)->len; i++) {
+		const struct message *message = encoder_templates(fixture.encoder)->pdata[i];
+
+		seen_template |= message->kind == MESSAGE_TEMPLATES;
+		if (message->kind != MESSAGE_OPTIONS)
+			continue;
+		g_assert_false(seen_template);
+		n_types += message->n_sequence;
+	}
+	for (size_t i = 0; i < field_count; i++)
+		n_own += field_table[i].pen == FIELD_OWN;
+	g_assert_cmpuint(n_types, ==, n_own);
+	fixture_clear(&fixture);
+}
+
 /* A record that can't fit is refused when the encoder is made. */
 static void too_large(void)
 {
@@ -285,5 +349,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/ipfix/drop_records", drop_records);
 	g_test_add_func("/ipfix/fill", fill);
 	g_test_add_func("/ipfix/too_large", too_large);
+	g_test_add_func("/ipfix/types_come_first", types_come_first);
+	g_test_add_data_func("/ipfix/many_options", GINT_TO_POINTER(ENCODER_IPFIX), many_options);
+	g_test_add_data_func("/netflow9/many_options", GINT_TO_POINTER(ENCODER_NETFLOW9),
+			     many_options);
 	return g_test_run();
 }
