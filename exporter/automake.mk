@@ -42,7 +42,7 @@ libpure_a_SOURCES = \
 libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(CARES_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)
 libexporter_a_SOURCES = \
 	exporter/collector.c exporter/collector.h exporter/collector_private.h \
-	exporter/collector_account.c exporter/collector_queue.c exporter/collector_queue.h \
+	exporter/collector_account.c exporter/collector_own.c exporter/collector_queue.c exporter/collector_queue.h \
 	exporter/collector_send.c exporter/collector_session.c exporter/collector_split.c \
 	exporter/control.c exporter/control.h \
 	exporter/control_socket.c exporter/control_socket.h \

@@ -14,6 +14,7 @@
 
 static uint32_t begin_flow(struct cache *cache, struct cache_spot spot, const struct flow_id *id,
 			   const struct flow_metrics *delta);
+static void move_to_slot(struct cache_entry *entry, uint32_t slot);
 static void join(struct cache *cache, uint32_t index, const struct flow_metrics *delta);
 static struct dns_record *dns_of(struct cache *cache, uint32_t index);
 static void fill_record(const struct cache *cache, const struct cache_entry *entry,
@@ -64,7 +65,7 @@ uint32_t cache_merge(struct cache *cache, const struct flow_id *id,
 	}
 	join(cache, index, delta);
 	if (slot != CACHE_NO_SLOT)
-		cache->entries[index].slot = slot;
+		move_to_slot(&cache->entries[index], slot);
 	return index;
 }
 
@@ -150,6 +151,8 @@ struct cache_deadline cache_deadline(const struct cache *cache, const struct cac
 		deadline.reason = FLOW_END_DETECTED;
 	}
 	deadline.ns = metrics->end_ns + rest_ns;
+	if (entry->own && !entry->tcp_ended)
+		deadline.ns = UINT64_MAX;
 	if (config->active_timeout_ns &&
 	    metrics->start_ns + config->active_timeout_ns < deadline.ns) {
 		deadline.ns = metrics->start_ns + config->active_timeout_ns;
@@ -162,6 +165,7 @@ struct cache_deadline cache_deadline(const struct cache *cache, const struct cac
 void cache_end(struct cache *cache, uint32_t index, enum flow_end_reason reason)
 {
 	struct cache_entry *entry = &cache->entries[index];
+	bool scattered = entry->scattered;
 	uint32_t slot = entry->slot;
 
 	fill_record(cache, entry, reason, &cache->record);
@@ -172,8 +176,17 @@ void cache_end(struct cache *cache, uint32_t index, enum flow_end_reason reason)
 	wheel_disarm(cache, index);
 	table_remove(cache, index);
 	cache->callbacks.export_flow(cache->callbacks.user, &cache->record);
+	if (scattered)
+		cache->callbacks.retire_others(cache->callbacks.user, slot);
 	if (slot != CACHE_NO_SLOT)
 		cache->callbacks.retire_slot(cache->callbacks.user, slot);
+}
+
+static void move_to_slot(struct cache_entry *entry, uint32_t slot)
+{
+	if (entry->slot != slot && entry->slot != CACHE_NO_SLOT)
+		entry->scattered = true;
+	entry->slot = slot;
 }
 
 /* A flow with the times of its first delta and nothing else yet. */
@@ -191,6 +204,7 @@ static uint32_t begin_flow(struct cache *cache, struct cache_spot spot, const st
 	entry = &cache->entries[index];
 	entry->metrics.start_ns = delta->start_ns;
 	entry->metrics.end_ns = delta->end_ns;
+	entry->own = cache->callbacks.is_own && cache->callbacks.is_own(cache->callbacks.user, id);
 	wheel_arm(cache, index, cache_deadline(cache, entry).ns);
 	cache->stats.flows++;
 	cache->stats.created++;

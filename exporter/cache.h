@@ -31,6 +31,12 @@ struct cache_callbacks {
 	/* The kernel slot (as given to cache_merge) of a flow that ended: the next packet should
 	 * begin a new tenancy. */
 	void (*retire_slot)(void *user, uint32_t slot);
+	/* The flow lay in other slots too (other CPUs saw its packets): the same for these. */
+	void (*retire_others)(void *user, uint32_t slot);
+	/* Whether a flow that begins carries our own export. Such a flow doesn't end for idleness:
+	 * a record about it is traffic of it, and would be answered by the next one. NULL: none
+	 * does. */
+	bool (*is_own)(void *user, const struct flow_id *id);
 	void *user;
 };
 

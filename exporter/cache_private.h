@@ -32,7 +32,9 @@ struct cache_entry {
 	struct flow_metrics metrics;
 	struct cache_links links; /* in the list of a wheel slot */
 	uint32_t slot;
-	uint32_t dns : 31; /* place + 1 in the pool, 0: none */
+	uint32_t dns : 29;	/* place + 1 in the pool, 0: none */
+	uint32_t own : 1;	/* carries our own export */
+	uint32_t scattered : 1; /* merged from several slots */
 	uint32_t tcp_ended : 1;
 };
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "encoder.h"
+#include "kernel/flow.h"
 #include "settings.h"
 
 struct collector;
@@ -73,6 +74,10 @@ bool collector_drain(struct collector *collector, uint64_t deadline_mono_ns);
 /* The same for several at once: one that is stuck takes no time from the others. */
 bool collector_drain_all(struct collector *const *collectors, int n_collectors,
 			 uint64_t deadline_mono_ns);
+
+/* Whether the packets of this flow, either way, are those of the session; the near address may be
+ * any: masquerading changes it. */
+bool collector_owns(const struct collector *collector, const struct flow_id *id);
 
 const struct collector_stats *collector_stats(const struct collector *collector);
 const struct settings_collector *collector_settings(const struct collector *collector);

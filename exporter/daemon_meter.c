@@ -61,6 +61,36 @@ static void retire_slot(void *user, uint32_t slot)
 	flow_fetcher_retire(d->fetcher, slot);
 }
 
+static void retire_others(void *user, uint32_t slot)
+{
+	struct daemon *d = user;
+
+	flow_fetcher_retire_others(d->fetcher, slot);
+}
+
+struct owner {
+	const struct flow_id *id;
+	bool found;
+};
+
+static void find_owner(void *user, const struct collector *collector,
+		       const struct template *template, const struct output_skipped *skipped)
+{
+	struct owner *owner = user;
+
+	owner->found |= collector_owns(collector, owner->id);
+}
+
+static bool is_own(void *user, const struct flow_id *id)
+{
+	struct daemon *d = user;
+	struct owner owner = {.id = id};
+
+	if (d->outputs)
+		outputs_foreach(d->outputs, find_owner, &owner);
+	return owner.found;
+}
+
 static uint32_t logical_interface(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
 				  char *name)
 {
@@ -82,6 +112,10 @@ static bool attach(void *user, const struct interface *interface, int netns_fd, 
 	bool ethernet =
 		interface->link_type == ARPHRD_ETHER || interface->link_type == ARPHRD_LOOPBACK;
 
+	if (direction == FLOW_INGRESS && d->settings->count == COUNT_ONCE &&
+	    !flow_fetcher_set_interface_flag(d->fetcher, interface->netns, interface->ifindex,
+					     FLOW_FETCHER_HELD, true, error))
+		return false;
 	return flow_fetcher_set_interface_flag(d->fetcher, interface->netns, interface->ifindex,
 					       FLOW_FETCHER_NO_ETHERNET, !ethernet, error) &&
 	       flow_fetcher_attach(d->fetcher, interface->netns, netns_fd, interface->ifindex,
@@ -192,6 +226,7 @@ static struct flow_fetcher *new_fetcher(struct daemon *d, GError **error)
 		.dns = s->dns,
 		.rtt = s->rtt,
 		.instance = g_str_hash(s->control_socket),
+		.force_clsact = g_getenv("BPFLOWD_FORCE_CLSACT"), /* for tests */
 		.dns_ports = (const uint16_t *)(void *)s->dns_ports->data,
 		.n_dns_ports = s->dns_ports->len,
 		.ignored_drop_reasons = (const uint32_t *)(void *)d->ignored_reasons->data,
@@ -230,7 +265,8 @@ static struct cache *new_cache(struct daemon *d)
 		.active_timeout_ns = d->settings->active_timeout_ns,
 		.idle_timeout_ns = d->settings->idle_timeout_ns,
 	};
-	const struct cache_callbacks callbacks = {export_flow, retire_slot, d};
+	const struct cache_callbacks callbacks = {export_flow, retire_slot, retire_others, is_own,
+						  d};
 
 	return cache_new(&config, &callbacks);
 }

@@ -303,7 +303,7 @@ static bool own_flags(struct flow_fetcher *f, struct flows_bpf *flows, uint8_t n
 		      flow_fetcher_attached(f, netns, owner, FLOW_EGRESS)))
 		return false;
 	g_hash_table_insert(f->flag_owners, key, GUINT_TO_POINTER(ifindex));
-	flows->bss->iface_flags[ifindex & 0xffff] = 0;
+	flows->bss->iface_flags[ifindex & 0xffff] = ifindex << 8;
 	return true;
 }
 
@@ -311,6 +311,7 @@ bool flow_fetcher_set_interface_flag(struct flow_fetcher *f, uint8_t netns, uint
 				     enum flow_fetcher_interface_flag flag, bool on, GError **error)
 {
 	struct flows_bpf *flows = fetcher_instance(f, netns, error);
+	uint32_t set = on ? flag : 0, clear = on ? 0 : flag, *known;
 
 	if (!flows)
 		return false;
@@ -319,12 +320,13 @@ bool flow_fetcher_set_interface_flag(struct flow_fetcher *f, uint8_t netns, uint
 			    "another metered interface has an index with the same low 16 bits");
 		return false;
 	}
-	if (flag == FLOW_FETCHER_COVERED)
+	if (flag == FLOW_FETCHER_COVERED) {
 		fetcher_drops_interface(f, netns, -1, ifindex, DROP_IFACE_COVERED, on);
-	if (on)
-		flows->bss->iface_flags[ifindex & 0xffff] |= flag;
-	else
-		flows->bss->iface_flags[ifindex & 0xffff] &= ~flag;
+		set |= on ? 0 : FLOW_FETCHER_HELD;
+		clear |= on ? FLOW_FETCHER_HELD : 0;
+	}
+	known = &flows->bss->iface_flags[ifindex & 0xffff];
+	__atomic_store_n(known, (*known & ~clear) | set, __ATOMIC_RELEASE);
 	return true;
 }
 

@@ -70,6 +70,10 @@ enum flow_fetcher_interface_flag {
 		1, /* count: once: what comes in here was counted here or below it already */
 	FLOW_FETCHER_NO_ETHERNET =
 		2, /* packets begin with the network header (tun, ppp, wireguard) */
+	/* What comes in is not counted here though it is hooked, but where it leaves. COVERED on
+	 * ends this and COVERED off begins it at the same instant, so that no packet is counted
+	 * twice while hooks come and go. */
+	FLOW_FETCHER_HELD = 4,
 };
 /* The kernel side keys them by the index's low 16 bits: fails if an attached interface has them
  * already. */
@@ -95,6 +99,8 @@ size_t flow_fetcher_delete_stale_entries(struct flow_fetcher *fetcher, uint64_t 
 
 /* The next packet of the slot begins a new tenancy. slot: as given to callbacks.flow. */
 void flow_fetcher_retire(struct flow_fetcher *fetcher, uint32_t slot);
+/* The same for the slots in which other CPUs count the flow that lies in this one. */
+void flow_fetcher_retire_others(struct flow_fetcher *fetcher, uint32_t slot);
 
 /* Sum over all CPUs. */
 void flow_fetcher_counters(const struct flow_fetcher *fetcher, struct flow_counters *sum);

@@ -226,10 +226,10 @@ static bool is_changed(const struct flow_hot *hot, const struct shadow *s)
 	       __atomic_load_n(&hot->bytes, __ATOMIC_RELAXED) != s->bytes;
 }
 
-/* The cold part is complete once the far interface is known, or won't be told any more. */
-static bool is_cold_done(const struct flow_hot *hot)
+/* The cold part is complete once the far interface is known: at egress with the first packet. */
+static bool is_cold_done(const struct flow_hot *hot, uint32_t iface)
 {
-	return (hot->tcp_flags & FLOW_FAR_KNOWN) || hot->packets >= 16;
+	return (hot->tcp_flags & FLOW_FAR_KNOWN) || FLOW_IFACE_DIRECTION(iface) == FLOW_EGRESS;
 }
 
 static void scan_slot4(struct flow_fetcher *f, uint32_t i)
@@ -255,7 +255,7 @@ static void scan_slot4(struct flow_fetcher *f, uint32_t i)
 		return;
 	id_from_key4(&id, &copy.key);
 	hand_up(f, &v, &id);
-	s->cold_done = is_cold_done(&copy.hot);
+	s->cold_done = is_cold_done(&copy.hot, copy.key.iface);
 }
 
 static void scan_slot6(struct flow_fetcher *f, uint32_t i)
@@ -278,7 +278,7 @@ static void scan_slot6(struct flow_fetcher *f, uint32_t i)
 		return;
 	flow_id_from_key(&id, &copy.key);
 	hand_up(f, &v, &id);
-	s->cold_done = is_cold_done(&copy.hot);
+	s->cold_done = is_cold_done(&copy.hot, copy.key.iface);
 }
 
 /* A partition whose CPU has seen nothing since the last scan holds nothing new. */
@@ -349,4 +349,35 @@ void flow_fetcher_retire(struct flow_fetcher *f, uint32_t slot)
 		gen = f->shadow4[i].gen;
 	}
 	__atomic_store_n(&hot->retire, gen, __ATOMIC_RELAXED);
+}
+
+/* Whether two keys are of one flow: their octets without the ECN bits, which are no key. */
+static bool is_same_key(const void *a, const void *b, size_t size)
+{
+	const uint64_t *x = a, *y = b;
+	size_t last = size / sizeof(*x) - 1;
+
+	return !memcmp(a, b, last * sizeof(*x)) && !((x[last] ^ y[last]) & ~GUINT64_FROM_LE(0x300));
+}
+
+/* A flow lies in the same group of every CPU's partition (slot.bpf.h, group_of). */
+void flow_fetcher_retire_others(struct flow_fetcher *f, uint32_t slot)
+{
+	bool ipv6 = slot & SLOT_IPV6;
+	uint32_t i = slot & ~SLOT_IPV6;
+	uint32_t n = (ipv6 ? f->groups6 : f->groups4) * FLOW_WAYS;
+	uint32_t place = i % n / FLOW_WAYS * FLOW_WAYS;
+
+	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++) {
+		for (uint32_t way = 0; way < FLOW_WAYS; way++) {
+			uint32_t other = cpu * n + place + way;
+			bool same = ipv6 ? is_same_key(&f->slots6[i].key, &f->slots6[other].key,
+						       sizeof(struct flow_key6))
+					 : is_same_key(&f->slots4[i].key, &f->slots4[other].key,
+						       sizeof(struct flow_key4));
+
+			if (other != i && same)
+				flow_fetcher_retire(f, ipv6 ? other | SLOT_IPV6 : other);
+		}
+	}
 }

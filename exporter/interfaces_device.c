@@ -5,6 +5,7 @@
 
 #include "interfaces_device.h"
 
+#include <net/if_arp.h>
 #include <string.h>
 
 #include "kernel/flow.h"
@@ -221,7 +222,7 @@ static void set_covered(struct device_table *table, struct device *device, bool 
 static void vanish(struct device_table *table, struct device *device)
 {
 	detach(table, device, DIRECTION_BOTH);
-	set_covered(table, device, false);
+	set_covered(table, device, false); /* by what lies under it */
 	device->present = false;
 	device->interface.up = false;
 	device->interface.metered = false;
@@ -264,7 +265,15 @@ static void rebuild(struct device_table *table)
 
 static int wanted_directions(const struct device_table *table, const struct topology_device *marks)
 {
-	return marks->hooked ? table->policy->directions : 0;
+	const struct device *device = find(table, marks->ifindex);
+
+	if (!marks->hooked)
+		return 0;
+	/* what goes out by lo comes in by it at once: the same packet */
+	if (device->interface.link_type == ARPHRD_LOOPBACK && !table->policy->per_interface &&
+	    table->policy->directions == DIRECTION_BOTH)
+		return DIRECTION_EGRESS;
+	return table->policy->directions;
 }
 
 static bool *hook(struct device *device, int direction)
@@ -281,6 +290,9 @@ static void detach(struct device_table *table, struct device *device, int direct
 		bool *hooked = hook(device, direction);
 		if (!*hooked || !(directions & 1 << direction))
 			continue;
+		/* from here on its packets are counted where they leave, and not by the hook */
+		if (direction == FLOW_INGRESS)
+			set_covered(table, device, false);
 		*hooked = false;
 		callbacks->detach(callbacks->user, &device->interface, table->netns_fd, direction);
 	}
@@ -308,9 +320,13 @@ static bool attach_one(struct device_table *table, struct device *device, int di
 	const struct interfaces_callbacks *callbacks = &table->policy->callbacks;
 	bool *hooked = hook(device, direction);
 
-	if (!*hooked)
-		*hooked = callbacks->attach(callbacks->user, &device->interface, table->netns_fd,
-					    direction, error);
+	if (*hooked)
+		return true;
+	/* its packets are counted where they leave until cover says that the hook does it */
+	if (direction == FLOW_INGRESS)
+		set_covered(table, device, false);
+	*hooked = callbacks->attach(callbacks->user, &device->interface, table->netns_fd, direction,
+				    error);
 	return *hooked;
 }
 

@@ -11,10 +11,9 @@
 #include "kernel/parse.bpf.h"
 #include "kernel/slot.bpf.h"
 
-#define FAR_HINTS 256 /* per CPU */
-#define FAR_TRIES                                                                      \
-	8 /* packets of a flow that wait for the egress hook to tell the far interface \
-	   */
+#define FAR_HINTS 256  /* per CPU */
+#define FAR_TRIES 8    /* packets that ask the egress hook for the far interface, */
+#define FAR_AGAIN 1024 /* in each so many of a flow that got no answer yet */
 
 /* Set before load. */
 extern const volatile u32 groups4; /* groups of one partition */
@@ -66,10 +65,15 @@ struct {
 /* New flows that came in and whose way out is not known yet, by the skb's hash. */
 struct far_hint {
 	u32 hash;
-	u32 index;
-	u32 gen;
-	u32 is_ipv6;
+	u32 slot; /* FAR_IPV6: of the IPv6 table */
+	u32 told; /* interface that has answered, 0: none */
+	u16 gen;  /* low bits */
+	u16 tick; /* low bits of jiffies when it was left */
 };
+
+#define FAR_IPV6 0x80000000u
+
+_Static_assert(sizeof(struct far_hint) == 16, "four hints in a cache line");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -207,9 +211,10 @@ static __noinline int leave_far_hint(struct __sk_buff *skb, u32 cpu, u32 index, 
 	if (!hint)
 		return 0;
 	hint->hash = hash;
-	hint->index = index;
+	hint->slot = is_ipv6 ? index | FAR_IPV6 : index;
+	hint->told = 0;
 	hint->gen = gen;
-	hint->is_ipv6 = is_ipv6;
+	hint->tick = bpf_jiffies64();
 	return 0;
 }
 
@@ -340,7 +345,7 @@ static __noinline int insert6(struct __sk_buff *skb, struct packet *p, struct sa
 
 static __always_inline bool wants_far_hint(const struct flow_hot *h, u32 iface)
 {
-	return h->packets < FAR_TRIES && !(h->tcp_flags & FLOW_FAR_KNOWN) &&
+	return h->packets % FAR_AGAIN < FAR_TRIES && !(h->tcp_flags & FLOW_FAR_KNOWN) &&
 	       FLOW_IFACE_DIRECTION(iface) == FLOW_INGRESS;
 }
 

@@ -3,26 +3,54 @@
  * The far side of a flow that is counted where it comes in: the egress hook sees by which interface
  * it really leaves, behind routing, policy rules and NAT, and tells the flow. A new flow leaves a
  * hint under the skb's hash, which stays with the skb on its way; the egress hook of the same CPU
- * finds it.
+ * finds it. Whatever leaves a doubt makes the far interface unknown: never a wrong one.
  */
 #ifndef BPFLOWD_FAR_BPF_H
 #define BPFLOWD_FAR_BPF_H
 
 #include "kernel/account.bpf.h"
 
-/* NAT changes one end of a flow; a hash that two flows share changes both. Never name a wrong
- * interface. */
-static __always_inline bool same_end(u32 src_differs, u32 dst_differs, u32 ports_a, u32 ports_b)
+/* Ticks that a packet may take from hook to hook. A hint whose packet never came out (dropped,
+ * delivered) must not be taken for that of a later one; one that waited longer for its neighbour's
+ * address leaves the answer to the next packets. */
+#define FAR_FRESH_TICKS 8
+
+extern const volatile u8 netns;
+
+/* NAT gives one end another address. What has the same hash and another port alone is another flow:
+ * of ICMP, of fragments, of IPv6 with a flow label the hash knows no ports. */
+static __always_inline bool is_same_flow(u32 src_differs, u32 dst_differs, u32 ports_a, u32 ports_b)
 {
 	u32 differ = ports_a ^ ports_b;
+	bool same_src = !src_differs && !(differ & bpf_htonl(0xffff0000));
+	bool same_dst = !dst_differs && !(differ & bpf_htonl(0x0000ffff));
 
-	return (!src_differs && !(differ & bpf_htonl(0xffff0000))) ||
-	       (!dst_differs && !(differ & bpf_htonl(0x0000ffff)));
+	return (same_src && (same_dst || dst_differs)) || (same_dst && src_differs);
+}
+
+/* A second answer to one question is a copy, a flood, or a redirection behind our hook: which way
+ * is the flow's own can't be told. */
+static __always_inline void answer(struct flow_hot *hot, struct flow_cold *cold,
+				   struct far_hint *hint, u32 ifindex, u16 vlan)
+{
+	bool again = hint->told;
+
+	hint->told = ifindex;
+	if (again) {
+		hint->hash = 0;
+		cold->far_ifindex = 0;
+		cold->far_vlan = 0;
+		hot->tcp_flags &= ~FLOW_FAR_KNOWN;
+		return;
+	}
+	cold->far_ifindex = ifindex;
+	cold->far_vlan = vlan;
+	hot->tcp_flags |= FLOW_FAR_KNOWN;
 }
 
 static __noinline int tell4(struct packet *p, struct far_hint *hint, u32 ifindex)
 {
-	u32 group = hint->index / FLOW_WAYS, way = hint->index % FLOW_WAYS;
+	u32 slot = hint->slot, group = slot / FLOW_WAYS, way = slot % FLOW_WAYS;
 	struct flow_group4 *g = bpf_map_lookup_elem(&aggregated_flows, &group);
 	struct flow_cold_group *details = bpf_map_lookup_elem(&flow_details, &group);
 	struct flow_slot4 *v;
@@ -30,13 +58,14 @@ static __noinline int tell4(struct packet *p, struct far_hint *hint, u32 ifindex
 	if (!g || !details)
 		return 0;
 	v = &g->way[way];
-	if (v->hot.gen != hint->gen || v->key.protocol != p->key4.protocol ||
-	    !same_end(v->key.src_addr ^ p->key4.src_addr, v->key.dst_addr ^ p->key4.dst_addr,
-		      *(u32 *)&v->key.src_port, *(u32 *)&p->key4.src_port))
+	if ((u16)v->hot.gen != hint->gen || v->key.protocol != p->key4.protocol ||
+	    FLOW_IFACE_NETNS(v->key.iface) != netns ||
+	    !is_same_flow(v->key.src_addr ^ p->key4.src_addr, v->key.dst_addr ^ p->key4.dst_addr,
+			  *(u32 *)&v->key.src_port, *(u32 *)&p->key4.src_port)) {
+		hint->hash = 0;
 		return 0;
-	details->way[way].far_ifindex = ifindex;
-	details->way[way].far_vlan = p->key4.vlan;
-	v->hot.tcp_flags |= FLOW_FAR_KNOWN;
+	}
+	answer(&v->hot, &details->way[way], hint, ifindex, p->key4.vlan);
 	return 0;
 }
 
@@ -49,43 +78,47 @@ static __always_inline u32 differ16(const u8 *a, const u8 *b)
 
 static __noinline int tell6(struct packet *p, struct far_hint *hint, u32 ifindex)
 {
-	u32 group = hint->index / FLOW_WAYS, way = hint->index % FLOW_WAYS;
+	u32 slot = hint->slot & ~FAR_IPV6, group = slot / FLOW_WAYS, way = slot % FLOW_WAYS;
 	struct flow_group6 *g = bpf_map_lookup_elem(&aggregated_v6, &group);
 	struct flow_slot6 *v;
 
 	if (!g)
 		return 0;
 	v = &g->way[way];
-	if (v->hot.gen != hint->gen || v->key.protocol != p->key6.protocol ||
-	    !same_end(differ16(v->key.src_addr, p->key6.src_addr),
-		      differ16(v->key.dst_addr, p->key6.dst_addr), *(u32 *)&v->key.src_port,
-		      *(u32 *)&p->key6.src_port))
+	if ((u16)v->hot.gen != hint->gen || v->key.protocol != p->key6.protocol ||
+	    v->key.eth_proto != p->key6.eth_proto || FLOW_IFACE_NETNS(v->key.iface) != netns ||
+	    !is_same_flow(differ16(v->key.src_addr, p->key6.src_addr),
+			  differ16(v->key.dst_addr, p->key6.dst_addr), *(u32 *)&v->key.src_port,
+			  *(u32 *)&p->key6.src_port)) {
+		hint->hash = 0;
 		return 0;
-	v->cold.far_ifindex = ifindex;
-	v->cold.far_vlan = p->key6.vlan;
-	v->hot.tcp_flags |= FLOW_FAR_KNOWN;
+	}
+	answer(&v->hot, &v->cold, hint, ifindex, p->key6.vlan);
 	return 0;
 }
 
 static __noinline int follow_far_hint(struct __sk_buff *skb, u32 cpu, u32 hash, u32 ethernet)
 {
 	u32 k = cpu * FAR_HINTS + (hash & (FAR_HINTS - 1));
-	struct far_hint *hint = bpf_map_lookup_elem(&far_hints, &k), copy;
+	struct far_hint *hint = bpf_map_lookup_elem(&far_hints, &k);
 	struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
 	struct packet *p;
 	int family;
 
 	if (!hint || !room)
 		return 0;
+	if ((u16)((u16)bpf_jiffies64() - hint->tick) > FAR_FRESH_TICKS) {
+		hint->hash = 0;
+		return 0;
+	}
 	p = &room->packet;
 	__builtin_memset(p, 0, sizeof(*p));
-	copy = *hint;
-	hint->hash = 0;
 	family = parse_any(skb, p, FLOW_IFACE(netns, FLOW_EGRESS, skb->ifindex), ethernet, 0);
-	if (family == PARSE_IPV4 && !copy.is_ipv6)
-		return tell4(p, &copy, skb->ifindex);
-	if (family != PARSE_IPV4 && copy.is_ipv6)
-		return tell6(p, &copy, skb->ifindex);
+	if (family == PARSE_IPV4 && !(hint->slot & FAR_IPV6))
+		return tell4(p, hint, skb->ifindex);
+	if (family != PARSE_IPV4 && (hint->slot & FAR_IPV6))
+		return tell6(p, hint, skb->ifindex);
+	hint->hash = 0;
 	return 0;
 }
 
@@ -98,7 +131,7 @@ static __always_inline void tell_far(struct __sk_buff *skb, u32 cpu, u32 etherne
 	if (!hash)
 		return;
 	hint = bpf_map_lookup_elem(&far_hints, &k);
-	if (hint && unlikely(hint->hash == hash))
+	if (hint && unlikely(hint->hash == hash) && hint->told != skb->ifindex)
 		follow_far_hint(skb, cpu, hash, ethernet);
 }
 

@@ -20,10 +20,12 @@ const volatile __u64 hash_seed[4] = {1, 2, 3, 4};
 const volatile __u8 rtt_enabled = 0;
 const volatile __u8 dns_enabled = 0;
 
-/* By the low 16 bits of the interface index; user space writes. */
+/* By the low 16 bits of the interface index: index << 8, flags; user space writes. */
 #define IFACE_COVERED	  1 /* what comes in here was counted here or below */
 #define IFACE_NO_ETHERNET 2
-__u8 iface_flags[1 << 16];
+#define IFACE_HELD	  4 /* its ingress hook counts nothing: what comes in is counted where it leaves \
+			     */
+__u32 iface_flags[1 << 16];
 __u64 sampled_jiffies; /* by sample_clock, */
 __u64 sampled_ns;      /* which reads this second */
 __u32 ppp_metered;     /* PPP devices of this namespace are metered */
@@ -37,7 +39,9 @@ char _license[] SEC("license") = "Dual MIT/GPL";
 
 static __always_inline u8 flags_of(u32 ifindex)
 {
-	return iface_flags[ifindex & 0xffff];
+	u32 known = iface_flags[ifindex & 0xffff];
+
+	return known >> 8 == ifindex ? known : 0;
 }
 
 /* Wire packets and octets of a GSO or GRO skb: its segments, and the headers that they repeat. */
@@ -225,7 +229,7 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 {
 	const u8 *data = (const u8 *)(long)skb->data, *end = (const u8 *)(long)skb->data_end;
 	u32 cpu = bpf_get_smp_processor_id(), ifindex = skb->ifindex;
-	u32 iface = FLOW_IFACE(netns, direction, ifindex), vlan = 0;
+	u32 iface = FLOW_IFACE(netns, direction, ifindex), vlan = 0, flags = flags_of(ifindex);
 	struct flow_counters *c;
 	struct packet p;
 
@@ -233,10 +237,12 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 		u32 from = skb->ingress_ifindex;
 
 		if (from) {
-			tell_far(skb, cpu, !(flags_of(ifindex) & IFACE_NO_ETHERNET));
+			tell_far(skb, cpu, !(flags & IFACE_NO_ETHERNET));
 			if (count_once && (flags_of(from) & IFACE_COVERED))
 				return TC_ACT_UNSPEC;
 		}
+	} else if (flags & IFACE_HELD) {
+		return TC_ACT_UNSPEC;
 	}
 	c = bpf_map_lookup_elem(&counters, &cpu);
 	if (!c)
@@ -245,8 +251,8 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 		c->unsampled_packets++;
 		return TC_ACT_UNSPEC;
 	}
-	if (unlikely(cpu >= n_partitions) || skb->gso_size ||
-	    (flags_of(ifindex) & IFACE_NO_ETHERNET) || data + ETH_HLEN > end)
+	if (unlikely(cpu >= n_partitions) || skb->gso_size || (flags & IFACE_NO_ETHERNET) ||
+	    data + ETH_HLEN > end)
 		goto any;
 	if (skb->vlan_present)
 		vlan = skb->vlan_tci & 0xfff;
@@ -262,7 +268,7 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 		}
 	}
 any:
-	meter_any(skb, iface, !(flags_of(ifindex) & IFACE_NO_ETHERNET), cpu);
+	meter_any(skb, iface, !(flags & IFACE_NO_ETHERNET), cpu);
 	return TC_ACT_UNSPEC;
 }
 

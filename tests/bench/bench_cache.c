@@ -115,7 +115,10 @@ static void keep_least(double *least, double value)
 static void measure(uint32_t n_flows, struct costs *best)
 {
 	struct cache_config config = {n_flows, 60 * NSEC_PER_SEC, IDLE};
-	struct cache_callbacks callbacks = {count_export, ignore_slot, NULL};
+	struct cache_callbacks callbacks = {.export_flow = count_export,
+					    .retire_slot = ignore_slot,
+					    .retire_others = ignore_slot,
+					    .user = NULL};
 	struct cache *cache = cache_new(&config, &callbacks);
 	struct flow_id *ids = make_ids(n_flows);
 	uint32_t *hints = g_new(uint32_t, n_flows);
@@ -148,7 +151,10 @@ static void measure(uint32_t n_flows, struct costs *best)
 static double octets_per_flow(uint32_t n_flows)
 {
 	struct cache_config config = {n_flows, 60 * NSEC_PER_SEC, IDLE};
-	struct cache_callbacks callbacks = {count_export, ignore_slot, NULL};
+	struct cache_callbacks callbacks = {.export_flow = count_export,
+					    .retire_slot = ignore_slot,
+					    .retire_others = ignore_slot,
+					    .user = NULL};
 	struct cache *cache = cache_new(&config, &callbacks);
 	double octets = (double)sizeof(struct cache_entry) * n_flows +
 			(double)sizeof(struct cache_line) * cache->n_lines +

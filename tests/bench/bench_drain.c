@@ -219,8 +219,10 @@ static void bench(uint32_t n_flows, const char *template_name)
 	const struct cache_config cache_config = {2 * n_flows, 0, 3600 * NSEC_PER_SEC};
 	struct reference_bpf *drive = reference_bpf__open_and_load();
 	struct world w = {0};
-	const struct cache_callbacks callbacks = {
-		.export_flow = on_export, .retire_slot = on_retire, .user = &w};
+	const struct cache_callbacks callbacks = {.export_flow = on_export,
+						  .retire_slot = on_retire,
+						  .retire_others = on_retire,
+						  .user = &w};
 	double unused, read, first, again, flush;
 	uint64_t start;
 

@@ -42,7 +42,10 @@ static void retire(void *user, uint32_t slot)
 static void open_cache(struct fixture *fixture, uint32_t max_flows)
 {
 	struct cache_config config = {max_flows, ACTIVE, IDLE};
-	struct cache_callbacks callbacks = {collect, retire, fixture};
+	struct cache_callbacks callbacks = {.export_flow = collect,
+					    .retire_slot = retire,
+					    .retire_others = retire,
+					    .user = fixture};
 
 	fixture->records = g_array_new(false, false, sizeof(struct flow_record));
 	fixture->slots = g_array_new(false, false, sizeof(uint32_t));
@@ -467,6 +470,67 @@ static void test_retire(void)
 	close_cache(&fixture);
 }
 
+/* Packets of a flow that two CPUs saw lie in two slots: both must begin anew. */
+static void test_retire_others(void)
+{
+	struct flow_metrics delta = {.packets = 1, .start_ns = START, .end_ns = START};
+	struct flow_id id = make_id(1);
+	struct fixture fixture;
+
+	open_cache(&fixture, 16);
+	cache_merge(fixture.cache, &id, &delta, 77, CACHE_NO_HINT);
+	cache_merge(fixture.cache, &id, &delta, 99, CACHE_NO_HINT);
+	cache_expire(fixture.cache, START + IDLE);
+	g_assert_cmpuint(fixture.slots->len, ==, 2); /* others of 99, and 99 */
+	g_assert_cmpuint(g_array_index(fixture.slots, uint32_t, 0), ==, 99);
+	g_assert_cmpuint(g_array_index(fixture.slots, uint32_t, 1), ==, 99);
+	cache_merge(fixture.cache, &id, &delta, 99, CACHE_NO_HINT);
+	cache_merge(fixture.cache, &id, &delta, 99, CACHE_NO_HINT);
+	cache_flush(fixture.cache, FLOW_END_FORCED);
+	g_assert_cmpuint(fixture.slots->len, ==, 3);
+	close_cache(&fixture);
+}
+
+static bool is_first_id(void *user, const struct flow_id *id)
+{
+	struct flow_id first = make_id(1);
+
+	return !memcmp(id, &first, sizeof(first));
+}
+
+static void test_own(void)
+{
+	struct cache_config config = {16, ACTIVE, IDLE};
+	struct fixture fixture;
+	struct cache_callbacks callbacks = {.export_flow = collect,
+					    .retire_slot = retire,
+					    .retire_others = retire,
+					    .is_own = is_first_id,
+					    .user = &fixture};
+	struct flow_id own = make_id(1), other = make_id(2);
+
+	open_cache(&fixture, 16);
+	cache_free(fixture.cache);
+	fixture.cache = cache_new(&config, &callbacks);
+	merge(&fixture, &own, START, START, 0);
+	merge(&fixture, &other, START, START, 0);
+	cache_expire(fixture.cache, START + ACTIVE - 1);
+	g_assert_cmpuint(fixture.records->len, ==, 1);
+	g_assert_cmpint(record_at(&fixture, 0)->end_reason, ==, FLOW_END_IDLE);
+	cache_expire(fixture.cache, START + ACTIVE);
+	g_assert_cmpuint(fixture.records->len, ==, 2);
+	g_assert_cmpint(record_at(&fixture, 1)->end_reason, ==, FLOW_END_ACTIVE);
+
+	/* without an active timeout: when we are told to */
+	cache_set_timeouts(fixture.cache, 0, IDLE);
+	merge(&fixture, &own, START + ACTIVE, START + ACTIVE, 0);
+	cache_expire(fixture.cache, START + 1000 * IDLE);
+	g_assert_cmpuint(fixture.records->len, ==, 2);
+	cache_flush(fixture.cache, FLOW_END_FORCED);
+	g_assert_cmpuint(fixture.records->len, ==, 3);
+	close_cache(&fixture);
+}
+
 static void test_drops_alone(void)
 {
 	struct flow_metrics delta = {
@@ -693,6 +757,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/cache/hints", test_hints);
 	g_test_add_func("/cache/ecn", test_ecn);
 	g_test_add_func("/cache/retire", test_retire);
+	g_test_add_func("/cache/retire-others", test_retire_others);
+	g_test_add_func("/cache/own", test_own);
 	g_test_add_func("/cache/drops-alone", test_drops_alone);
 	g_test_add_func("/cache/update", test_update);
 	g_test_add_func("/cache/dns-merge", test_dns_merge);

@@ -191,7 +191,10 @@ static void test_model(void)
 {
 	struct cache_config config = {4096, ACTIVE, IDLE};
 	struct model model = {.now_ns = START};
-	struct cache_callbacks callbacks = {check_exported, ignore_slot, &model};
+	struct cache_callbacks callbacks = {.export_flow = check_exported,
+					    .retire_slot = ignore_slot,
+					    .retire_others = ignore_slot,
+					    .user = &model};
 	uint32_t hints[N_FLOWS] = {0};
 
 	model.cache = cache_new(&config, &callbacks);
@@ -221,7 +224,10 @@ static void test_conservation_when_full(void)
 {
 	struct cache_config config = {100, ACTIVE, IDLE};
 	struct model model = {.now_ns = START};
-	struct cache_callbacks callbacks = {account_exported, ignore_slot, &model};
+	struct cache_callbacks callbacks = {.export_flow = account_exported,
+					    .retire_slot = ignore_slot,
+					    .retire_others = ignore_slot,
+					    .user = &model};
 	uint32_t hints[N_FLOWS] = {0};
 	const struct cache_stats *stats;
 	uint64_t ended = 0;

@@ -116,22 +116,22 @@ static void test_bond(struct world *world, const void *unused)
 	/* a second port that isn't metered: first away from the port, then to the bond */
 	tell(world, 3, "tap0", "tun", 9, "b");
 	apply(world);
-	expect(world, " -eth0/0 -eth0/1 +bond0/0 +bond0/1 u2");
+	expect(world, " u2 -eth0/0 -eth0/1 u9 +bond0/0 +bond0/1 c9");
 	device_table_remove(&world->table, 3);
 	expect(world, "");
 	apply(world);
-	expect(world, " -bond0/0 -bond0/1 +eth0/0 +eth0/1 c2");
+	expect(world, " u9 -bond0/0 -bond0/1 +eth0/0 +eth0/1 c2 c9");
 
 	/* gone and back with the same index before anything is applied */
 	device_table_remove(&world->table, 2);
-	expect(world, " -eth0/0 -eth0/1 u2");
+	expect(world, " u2 -eth0/0 -eth0/1");
 	tell(world, 2, "eth0", "", 9, "a");
 	apply(world);
 	expect(world, " again:eth0 +eth0/0 +eth0/1 c2");
 	device_table_remove(&world->table, 77);
 	device_table_remove(&world->table, 9);
 	device_table_remove_all(&world->table);
-	expect(world, " u9 -eth0/0 -eth0/1 u2");
+	expect(world, " u9 u2 -eth0/0 -eth0/1");
 }
 
 static void test_half_broken(struct world *world, const void *unused)
@@ -169,7 +169,7 @@ static void test_directions(struct world *world, const void *unused)
 	world->policy.per_interface = true;
 	device_table_rematch(&world->table);
 	apply(world);
-	expect(world, " +eth0/1 +br0/0 +br0/1 u2 u9");
+	expect(world, " +eth0/1 u9 +br0/0 +br0/1 u2");
 	device_table_remove_all(&world->table);
 	g_string_truncate(world->story, 0);
 }
@@ -188,7 +188,7 @@ static void test_lost(struct world *world, const void *unused)
 	tell(world, 2, "eth0", "", 0, "a");
 	tell(world, 3, "eth1", "veth", 0, "x"); /* the same index and name, another device */
 	device_table_sweep(&world->table);
-	expect(world, " -eth1/0 -eth1/1 u3 again:eth1 -eth2/0 -eth2/1 u4");
+	expect(world, " u3 -eth1/0 -eth1/1 again:eth1 u4 -eth2/0 -eth2/1");
 	apply(world);
 	expect(world, " +eth1/0 +eth1/1 c3");
 	tell(world, 3, "eth1", "veth", 0, "y"); /* told as it happens: only its address changed */
