@@ -183,7 +183,7 @@ void daemon_drain(struct daemon *d)
 	flow_fetcher_lookup_and_delete_map(d->fetcher, d->now.mono_ns);
 	clock_read(&end);
 	histogram_observe(&d->process.drain_duration, (end.mono_ns - d->now.mono_ns) / 1e9);
-	signals_apply(d->signals);
+	daemon_signals_drain(d);
 	cache_expire(d->cache, d->now.mono_ns);
 	outputs_flush(d->outputs);
 }

@@ -23,6 +23,7 @@ struct daemon {
 	struct signals *signals;
 	struct reasons *reasons;
 	GArray *ignored_reasons; /* uint32_t */
+	uint64_t stale_looked_ns;
 	struct interfaces *interfaces;
 	struct outputs *outputs;
 	struct control *control;
@@ -63,6 +64,7 @@ void daemon_signals_prepare(struct daemon *daemon); /* before the programs are l
 void daemon_signals_start(struct daemon *daemon);   /* once there is a cache */
 void daemon_signals_clear(struct daemon *daemon);
 void daemon_signals_event(void *user, const struct flow_event *event, size_t size);
+void daemon_signals_drain(struct daemon *daemon); /* after the packets */
 void daemon_signals_collect(struct daemon *daemon, struct metrics *metrics);
 json_t *daemon_answer_drops(void *user, const json_t *args, GError **error);
 

@@ -6,6 +6,8 @@
 #include "daemon_private.h"
 #include "views.h"
 
+#define SIGNAL_TIMEOUT_NS (5 * NSEC_PER_SEC) /* a query without answer, a handshake that rests */
+
 struct drops_report {
 	struct daemon *daemon;
 	struct metrics *metrics;
@@ -101,6 +103,16 @@ void daemon_signals_event(void *user, const struct flow_event *event, size_t siz
 	struct daemon *d = user;
 
 	signals_event(d->signals, event, size);
+}
+
+void daemon_signals_drain(struct daemon *d)
+{
+	/* the walk takes a moment, and nobody needs it at each of many short drains */
+	if (d->now.mono_ns - d->stale_looked_ns >= NSEC_PER_SEC) {
+		flow_fetcher_delete_stale_entries(d->fetcher, d->now.mono_ns, SIGNAL_TIMEOUT_NS);
+		d->stale_looked_ns = d->now.mono_ns;
+	}
+	signals_apply(d->signals);
 }
 
 /* Reason as a name, or a number where this kernel's BTF has no name for it. */

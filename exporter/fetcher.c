@@ -60,6 +60,7 @@ static void set_constants(struct flow_fetcher *f, struct flows_bpf *flows, uint8
 	flows->rodata->groups6 = f->groups6;
 	flows->rodata->n_partitions = f->n_cpus;
 	flows->rodata->ring_high = f->config.ring_bytes / 2;
+	fetcher_signals_constants(f, flows);
 	if (netns)
 		memcpy((void *)flows->rodata->hash_seed,
 		       (const void *)f->flows[0]->rodata->hash_seed,
@@ -83,6 +84,10 @@ static int share_maps(struct flow_fetcher *f, struct flows_bpf *flows)
 		{flows->maps.counters, first->maps.counters},
 		{flows->maps.scratch, first->maps.scratch},
 		{flows->maps.fragments, first->maps.fragments},
+		{flows->maps.dns_flows, first->maps.dns_flows},
+		{flows->maps.dns_rooms, first->maps.dns_rooms},
+		{flows->maps.flow_sequences, first->maps.flow_sequences},
+		{flows->maps.rtt_rooms, first->maps.rtt_rooms},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(maps); i++) {
@@ -102,7 +107,8 @@ static int size_maps(struct flow_fetcher *f, struct flows_bpf *flows)
 		  : bpf_map__set_max_entries(flows->maps.flow_details, f->n_slots4 / FLOW_WAYS);
 	err = err ? err
 		  : bpf_map__set_max_entries(flows->maps.aggregated_v6, f->n_slots6 / FLOW_WAYS);
-	return err ? err : bpf_map__set_max_entries(flows->maps.direct_flows, f->config.ring_bytes);
+	err = err ? err : bpf_map__set_max_entries(flows->maps.direct_flows, f->config.ring_bytes);
+	return err ? err : fetcher_signals_sizes(f, flows);
 }
 
 static bool fail_load(GError **error, int err)

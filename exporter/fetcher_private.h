@@ -93,6 +93,11 @@ void fetcher_drops_slot(struct flow_fetcher *fetcher, const struct flow_event_dr
 void fetcher_drops_scan(struct flow_fetcher *fetcher);
 const struct bpf_program *fetcher_drops_program(const struct flow_fetcher *fetcher);
 
+/* fetcher_signals.c: before load */
+#define FETCHER_SIGNAL_TIMEOUT_NS 5000000000ull /* what comes later is no answer */
+void fetcher_signals_constants(struct flow_fetcher *fetcher, struct flows_bpf *flows);
+int fetcher_signals_sizes(struct flow_fetcher *fetcher, struct flows_bpf *flows);
+
 /* fetcher_reasons.c: places among the arguments of kfree_skb, 0: not there */
 struct fetcher_tracepoint {
 	uint8_t reason;

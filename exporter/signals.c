@@ -157,9 +157,9 @@ static void set_latency(struct signals *s, struct dns_record *record, uint32_t l
 }
 
 /* A transaction stands in the records of both directions. */
-static void apply_dns(struct signals *s, const struct flow_event_dns *e)
+static void apply_dns(struct signals *s, const struct flow_event_dns *e, size_t size)
 {
-	size_t length = MIN(e->message_len, sizeof(e->message));
+	size_t length = MIN(e->message_len, size - offsetof(struct flow_event_dns, message));
 	struct dns_record record = {0};
 
 	if (e->kind == FLOW_DNS_UNANSWERED) {
@@ -216,7 +216,7 @@ void signals_apply(struct signals *s)
 		if (e->type == FLOW_EVENT_DROP)
 			apply_drop(s, (const void *)e);
 		else if (e->type == FLOW_EVENT_DNS)
-			apply_dns(s, (const void *)e);
+			apply_dns(s, (const void *)e, size);
 		else if (e->type == FLOW_EVENT_RTT)
 			apply_rtt(s, (const void *)e);
 		at += 8 + ((size + 7) & ~7ull);

@@ -293,6 +293,42 @@ struct flow_event_rtt {
 	struct flow_key6 from_server;
 };
 
+/* Who talks to whom, the same for both directions: key of dns_flows and flow_sequences. */
+struct flow_pair {
+	__u8 client[16]; /* IPv4: the first 4 */
+	__u8 server[16];
+	__u16 client_port; /* network order */
+	__u16 server_port;
+	__u32 ifindex; /* 0 where a packet is counted once: its answer may come another way */
+	__u16 id;      /* DNS */
+	__u8 protocol;
+	__u8 netns;
+	__u16 eth_proto;
+	__u8 pad[2];
+};
+
+/* A query that waits for its answer: dns_flows. */
+struct dns_query {
+	__u64 sent_ns;	/* CLOCK_MONOTONIC */
+	__u64 question; /* hash of name, type and class */
+	struct flow_key6 flow;
+	__u8 sent_again;
+	__u8 pad[7];
+};
+
+/* A TCP handshake that goes on: flow_sequences. */
+struct handshake {
+	__u64 syn_ns;	  /* CLOCK_MONOTONIC */
+	__u64 syn_ack_ns; /* 0: not seen */
+	struct flow_key6 from_client;
+	struct flow_key6 from_server;
+	__u32 client_seq;
+	__u32 server_seq;
+	__u8 syn_again;
+	__u8 syn_ack_again;
+	__u8 pad[6];
+};
+
 /* The id of a key in the wide form, IPv4 too. */
 static inline void flow_id_from_key(struct flow_id *id, const struct flow_key6 *key)
 {
@@ -343,9 +379,12 @@ struct flow_counters {
 	__u64 evicted_flows;
 	__u64 created_flows;
 	__u64 malformed_packets; /* counted all the same, as far as they could be read */
-	__u64 reserved[2];
+	__u64 dns_overflow;	 /* queries that dns_flows had no room for */
+	__u64 rtt_overflow;	 /* handshakes that flow_sequences had no room for */
+	__u64 lost_events;	 /* DNS and RTT events that the ring had no room for */
+	__u64 reserved[7];
 } __attribute__((aligned(64)));
 
-_Static_assert(sizeof(struct flow_counters) == 128, "counters of a CPU fill whole cache lines");
+_Static_assert(sizeof(struct flow_counters) == 192, "counters of a CPU fill whole cache lines");
 
 #endif

@@ -31,9 +31,8 @@ __u64 sampled_ns;      /* which reads this second */
 __u32 ppp_metered;     /* PPP devices of this namespace are metered */
 
 #include "kernel/account.bpf.h"
-#include "kernel/dns.bpf.h"
 #include "kernel/far.bpf.h"
-#include "kernel/rtt.bpf.h"
+#include "kernel/track.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";
 
@@ -75,18 +74,30 @@ static __always_inline void observe(struct flow_counters *c, u32 direction, cons
 	c->observed_bytes[direction] += s->bytes;
 }
 
+/* Whether the packet follows a SYN of its flow: looked at once, then the mark is taken off. */
+static __always_inline bool end_handshake(struct flow_hot *h, u16 flags)
+{
+	if (likely(!rtt_enabled || !(h->tcp_flags & FLOW_HANDSHAKE)) || (flags & TCP_SYN))
+		return false;
+	h->tcp_flags &= ~FLOW_HANDSHAKE;
+	return true;
+}
+
+/* Returns whether the flow is new or in its handshake. */
 static __always_inline int count4(struct __sk_buff *skb, struct packet *p, struct sample *s)
 {
 	u64 h = hash4(p->w[0], p->w[1], p->w[2]);
 	u32 group = group_of(h, groups4, s->cpu), way = (u32)h & 3, at;
 	struct flow_slot4 *slot = find4(p->w[0], p->w[1], p->w[2], group, way, &at);
 
-	if (!slot)
-		return insert4(skb, p, s, group, way);
+	if (!slot) {
+		insert4(skb, p, s, group, way);
+		return 1;
+	}
 	touch(&slot->hot, s);
 	if (unlikely(wants_far_hint(&slot->hot, p->key4.iface)))
 		leave_far_hint(skb, s->cpu, at, slot->hot.gen, 0);
-	return 0;
+	return end_handshake(&slot->hot, s->flags);
 }
 
 static __always_inline int count6(struct __sk_buff *skb, struct packet *p, struct sample *s)
@@ -95,12 +106,14 @@ static __always_inline int count6(struct __sk_buff *skb, struct packet *p, struc
 	u32 group = group_of(h, groups6, s->cpu), way = (u32)h & 3, at;
 	struct flow_slot6 *slot = find6(&p->key6, group, way, &at);
 
-	if (!slot)
-		return insert6(skb, p, s, group, way);
+	if (!slot) {
+		insert6(skb, p, s, group, way);
+		return 1;
+	}
 	touch(&slot->hot, s);
 	if (unlikely(wants_far_hint(&slot->hot, p->key6.iface)))
 		leave_far_hint(skb, s->cpu, at, slot->hot.gen, 1);
-	return 0;
+	return end_handshake(&slot->hot, s->flags);
 }
 
 /* Any packet that is not plain; also the ones that a tracker wants to see. */
@@ -110,7 +123,7 @@ static __noinline int meter_any(struct __sk_buff *skb, u32 iface, u32 ethernet, 
 	struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
 	struct packet *p;
 	struct sample *s;
-	int family;
+	int family, opening;
 
 	if (!c || !room)
 		return 0;
@@ -123,6 +136,8 @@ static __noinline int meter_any(struct __sk_buff *skb, u32 iface, u32 ethernet, 
 	segment(skb, p, s);
 	s->now = now_ticks();
 	s->flags = p->flags;
+	if (rtt_enabled && (p->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		s->flags |= FLOW_HANDSHAKE;
 	s->ttl = p->ttl;
 	s->ethernet = ethernet;
 	s->cpu = cpu;
@@ -133,9 +148,9 @@ static __noinline int meter_any(struct __sk_buff *skb, u32 iface, u32 ethernet, 
 		c->lost_table_bytes += s->bytes;
 		return 0;
 	}
-	if (family == PARSE_IPV4)
-		return count4(skb, p, s);
-	return count6(skb, p, s);
+	opening = family == PARSE_IPV4 ? count4(skb, p, s) : count6(skb, p, s);
+	track(skb, p, opening, cpu);
+	return 0;
 }
 
 static __always_inline void plain_sample(struct sample *s, const struct packet *p, u32 cpu)
@@ -185,11 +200,14 @@ static __always_inline int meter_plain4(struct __sk_buff *skb, struct packet *p,
 		room->packet.w[1] = p->w[1];
 		room->packet.w[2] = p->w[2];
 		room->sample = s;
-		return insert4(skb, &room->packet, &room->sample, group, way);
+		insert4(skb, &room->packet, &room->sample, group, way);
+		return rtt_enabled && (u8)p->w[2] == IPPROTO_TCP ? track_ack(skb, iface, cpu) : 0;
 	}
 	touch(&slot->hot, &s);
 	if (unlikely(wants_far_hint(&slot->hot, iface)))
 		leave_far_hint(skb, cpu, at, slot->hot.gen, 0);
+	if (end_handshake(&slot->hot, 0))
+		track_ack(skb, iface, cpu);
 	return 0;
 }
 
@@ -217,11 +235,15 @@ static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p,
 		__builtin_memset(room->packet.mpls, 0, sizeof(room->packet.mpls));
 		room->packet.key6 = p->key6;
 		room->sample = s;
-		return insert6(skb, &room->packet, &room->sample, group, way);
+		insert6(skb, &room->packet, &room->sample, group, way);
+		return rtt_enabled && p->key6.protocol == IPPROTO_TCP ? track_ack(skb, iface, cpu)
+								      : 0;
 	}
 	touch(&slot->hot, &s);
 	if (unlikely(wants_far_hint(&slot->hot, iface)))
 		leave_far_hint(skb, cpu, at, slot->hot.gen, 1);
+	if (end_handshake(&slot->hot, 0))
+		track_ack(skb, iface, cpu);
 	return 0;
 }
 

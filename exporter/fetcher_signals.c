@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* DNS and RTT on the side of user space: switches them on, sizes their tables, drops what waits in
+ * them for too long. */
+#include "config.h"
+
+#include "fetcher_private.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#define BATCH 1024
+
+void fetcher_signals_constants(struct flow_fetcher *f, struct flows_bpf *flows)
+{
+	uint32_t n = MIN(f->config.n_dns_ports, G_N_ELEMENTS(flows->rodata->dns_ports));
+
+	flows->rodata->dns_enabled = f->config.dns;
+	flows->rodata->rtt_enabled = f->config.rtt;
+	flows->rodata->n_dns_ports = f->config.dns ? n : 0;
+	flows->rodata->signal_timeout_ns = FETCHER_SIGNAL_TIMEOUT_NS;
+	for (uint32_t i = 0; i < n; i++)
+		((uint16_t *)(void *)flows->rodata->dns_ports)[i] =
+			GUINT16_TO_BE(f->config.dns_ports[i]);
+}
+
+/* What is off takes no memory. */
+int fetcher_signals_sizes(struct flow_fetcher *f, struct flows_bpf *flows)
+{
+	int err = 0;
+
+	if (!f->config.dns) {
+		err = bpf_map__set_max_entries(flows->maps.dns_flows, 1);
+		err = err ? err : bpf_map__set_max_entries(flows->maps.dns_rooms, 1);
+	}
+	if (!f->config.rtt) {
+		err = err ? err : bpf_map__set_max_entries(flows->maps.flow_sequences, 1);
+		err = err ? err : bpf_map__set_max_entries(flows->maps.rtt_rooms, 1);
+	}
+	return err;
+}
+
+static bool is_stale(uint64_t since_ns, uint64_t now_ns, uint64_t timeout_ns)
+{
+	return since_ns < now_ns && now_ns - since_ns >= timeout_ns;
+}
+
+static void tell_unanswered(struct flow_fetcher *f, const struct dns_query *query, uint64_t now_ns)
+{
+	struct flow_event_dns e = {.event = {.type = FLOW_EVENT_DNS},
+				   .now_ns = now_ns,
+				   .kind = FLOW_DNS_UNANSWERED,
+				   .query_flow = query->flow};
+
+	if (f->callbacks.event)
+		f->callbacks.event(f->callbacks.user, &e.event,
+				   offsetof(struct flow_event_dns, message));
+}
+
+/* Copies a whole table. Deleting while walking would begin the walk anew (and skip what moved). */
+static uint32_t read_table(int fd, GArray *pairs, GArray *values)
+{
+	struct flow_pair keys[BATCH];
+	g_autofree char *room = g_malloc(BATCH * g_array_get_element_size(values));
+	uint32_t position = 0;
+	bool first = true;
+	int err;
+
+	do {
+		LIBBPF_OPTS(bpf_map_batch_opts, opts);
+		uint32_t count = BATCH;
+
+		err = bpf_map_lookup_batch(fd, first ? NULL : &position, &position, keys, room,
+					   &count, &opts);
+		if (err && err != -ENOENT)
+			break;
+		first = false;
+		g_array_append_vals(pairs, keys, count);
+		g_array_append_vals(values, room, count);
+	} while (!err);
+	return pairs->len;
+}
+
+static size_t drop_queries(struct flow_fetcher *f, uint64_t now_ns, uint64_t timeout_ns)
+{
+	g_autoptr(GArray) pairs = g_array_new(FALSE, FALSE, sizeof(struct flow_pair));
+	g_autoptr(GArray) queries = g_array_new(FALSE, FALSE, sizeof(struct dns_query));
+	int fd = bpf_map__fd(f->flows[0]->maps.dns_flows);
+	uint32_t n = read_table(fd, pairs, queries);
+	size_t dropped = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct dns_query *query = &g_array_index(queries, struct dns_query, i);
+
+		/* one that is gone found its answer just now */
+		if (!is_stale(query->sent_ns, now_ns, timeout_ns) ||
+		    bpf_map_delete_elem(fd, &g_array_index(pairs, struct flow_pair, i)))
+			continue;
+		tell_unanswered(f, query, now_ns);
+		dropped++;
+	}
+	return dropped;
+}
+
+static size_t drop_handshakes(struct flow_fetcher *f, uint64_t now_ns, uint64_t timeout_ns)
+{
+	g_autoptr(GArray) pairs = g_array_new(FALSE, FALSE, sizeof(struct flow_pair));
+	g_autoptr(GArray) handshakes = g_array_new(FALSE, FALSE, sizeof(struct handshake));
+	int fd = bpf_map__fd(f->flows[0]->maps.flow_sequences);
+	uint32_t n = read_table(fd, pairs, handshakes);
+	size_t dropped = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct handshake *h = &g_array_index(handshakes, struct handshake, i);
+		uint64_t last_ns = MAX(h->syn_ns, h->syn_ack_ns);
+
+		if (is_stale(last_ns, now_ns, timeout_ns) &&
+		    bpf_map_delete_elem(fd, &g_array_index(pairs, struct flow_pair, i)) == 0)
+			dropped++;
+	}
+	return dropped;
+}
+
+size_t flow_fetcher_delete_stale_entries(struct flow_fetcher *f, uint64_t now_mono_ns,
+					 uint64_t timeout_ns)
+{
+	size_t dropped = 0;
+
+	if (f->config.dns)
+		dropped += drop_queries(f, now_mono_ns, timeout_ns);
+	if (f->config.rtt)
+		dropped += drop_handshakes(f, now_mono_ns, timeout_ns);
+	return dropped;
+}
