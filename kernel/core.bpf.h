@@ -28,16 +28,18 @@ typedef __s32 s32;
 	(-1)	      /* also TCX_NEXT: the next program decides, the packet goes on untouched */
 #define PACKET_HOST 0 /* skb->pkt_type: addressed to this host */
 
-#define ETH_HLEN      14
-#define ETH_P_IP      0x0800
-#define ETH_P_IPV6    0x86dd
-#define ETH_P_8021Q   0x8100
-#define ETH_P_8021AD  0x88a8
-#define ETH_P_MPLS_UC 0x8847
-#define ETH_P_MPLS_MC 0x8848
-#define ETH_P_PPP_SES 0x8864
-#define PPP_IP	      0x0021
-#define PPP_IPV6      0x0057
+#define ETH_HLEN	14
+#define ETH_P_IP	0x0800
+#define ETH_P_IPV6	0x86dd
+#define ETH_P_8021Q	0x8100
+#define ETH_P_8021AD	0x88a8
+#define ETH_P_MPLS_UC	0x8847
+#define ETH_P_MPLS_MC	0x8848
+#define ETH_P_PPP_SES	0x8864
+#define ETH_P_802_3_MIN 0x0600 /* below: a length */
+#define ETH_P_802_2	0x0004
+#define PPP_IP		0x0021
+#define PPP_IPV6	0x0057
 
 #define IPPROTO_HOPOPTS	 0
 #define IPPROTO_ICMP	 1
@@ -50,5 +52,6 @@ typedef __s32 s32;
 #define IPPROTO_DSTOPTS	 60
 #define IPPROTO_SCTP	 132
 #define IPPROTO_MH	 135
+#define IPV6_TLV_JUMBO	 0xc2 /* RFC 2675 */
 
 #endif

@@ -11,11 +11,9 @@
 #include "kernel/core.bpf.h"
 #include "kernel/fragment.bpf.h"
 
-#define PARSE_MAX_VLAN_TAGS	    2
+#define PARSE_MAX_VLAN_TAGS	    4 /* in band; the outer two are kept */
 #define PARSE_MAX_MPLS_LABELS	    8
 #define PARSE_MAX_EXTENSION_HEADERS 8
-#define PARSE_PULL \
-	256 /* octets that headers may take: pulled into the linear area when they lie outside */
 
 enum parse_family { PARSE_IPV4, PARSE_IPV6, PARSE_NON_IP, PARSE_SKIP };
 
@@ -75,15 +73,16 @@ static __always_inline bool parse_plain4(const u8 *data, const u8 *end, struct p
 		return false;
 	protocol = ip[9];
 	len = bpf_ntohs(load_half(ip + 2));
-	if (unlikely(len - 28 > room - 28)) /* lies, or BIG TCP */
-		return false;
 	ports = load_word(ip + 20);
 	if (protocol == IPPROTO_TCP) {
-		if (ip + 34 > end)
+		/* the length lies, or is BIG TCP's 0 */
+		if (ip + 40 > end || len - 40 > room - 40)
 			return false;
 		p->flags = tcp_flags(ip + 20);
 		p->headers = 20 + (ip[32] >> 4) * 4;
 	} else if (protocol == IPPROTO_UDP) {
+		if (len - 28 > room - 28)
+			return false;
 		p->flags = 0;
 		p->headers = 28;
 	} else {
@@ -112,14 +111,16 @@ static __always_inline bool parse_plain6(const u8 *data, const u8 *end, struct p
 		return false;
 	first = bpf_ntohl(load_word(ip));
 	len = bpf_ntohs(load_half(ip + 4)) + 40;
-	if (first >> 28 != 6 || len - 48 > room - 48)
+	if (first >> 28 != 6)
 		return false;
 	if (ip[6] == IPPROTO_TCP) {
-		if (ip + 54 > end)
+		if (ip + 60 > end || len - 60 > room - 60)
 			return false;
 		p->flags = tcp_flags(ip + 40);
 		p->headers = 40 + (ip[52] >> 4) * 4;
 	} else if (ip[6] == IPPROTO_UDP) {
+		if (len - 48 > room - 48)
+			return false;
 		p->flags = 0;
 		p->headers = 48;
 	} else {
@@ -148,7 +149,7 @@ static __always_inline bool parse_plain6(const u8 *data, const u8 *end, struct p
 struct cursor {
 	struct __sk_buff *skb;
 	u32 off;
-	u32 len; /* of the skb */
+	u32 len; /* of the skb; behind an IP header: where its packet ends, before any padding */
 };
 
 /* Copies n octets at the cursor; false if the packet ends before. */
@@ -222,22 +223,20 @@ static __always_inline u16 parse_mpls(struct cursor *c, struct packet *p, u16 pr
 static __noinline void join_fragment(struct packet *p, u32 id, u32 first)
 {
 	struct fragment_id key = {};
-	u32 *ports, own;
+	struct fragment_head own = {}, *head;
 
-	__builtin_memcpy(key.src_addr, p->key6.src_addr, 16);
-	__builtin_memcpy(key.dst_addr, p->key6.dst_addr, 16);
-	key.id = id;
-	key.protocol = p->key6.protocol;
-	key.netns = netns;
-	key.vlan = p->key6.vlan;
-	own = *(u32 *)&p->key6.src_port;
+	fragment_key(&key, &p->key6, id, netns);
 	if (first) {
+		own.ports = *(u32 *)&p->key6.src_port;
+		own.protocol = p->key6.protocol;
 		bpf_map_update_elem(&fragments, &key, &own, BPF_ANY);
 		return;
 	}
-	ports = bpf_map_lookup_elem(&fragments, &key);
-	if (ports)
-		*(u32 *)&p->key6.src_port = *ports;
+	head = bpf_map_lookup_elem(&fragments, &key);
+	if (!head)
+		return;
+	*(u32 *)&p->key6.src_port = head->ports;
+	p->key6.protocol = head->protocol;
 }
 
 /* Transport header at the cursor. Ports go to key6, where both families keep them until the end. */
@@ -289,6 +288,7 @@ static __always_inline bool parse_ipv4(struct cursor *c, struct packet *p)
 		p->len = len;
 	else if (len || !c->skb->gso_size) /* length 0 is BIG TCP's */
 		p->malformed = 1;
+	c->len = p->l3 + p->len;
 	k->protocol = ip[9];
 	k->tos = ip[1];
 	p->ttl = ip[8];
@@ -347,10 +347,20 @@ static __always_inline bool parse_extension(struct cursor *c, struct packet *p, 
 	return !(*fragment & 0xfff8);
 }
 
+/* The jumbo option that BIG TCP carries inside of this host; no segment on the wire has it. */
+static __always_inline bool is_big_tcp(struct cursor *c, const u8 *ip)
+{
+	u8 hop[4];
+
+	return !load_half(ip + 4) && ip[6] == IPPROTO_HOPOPTS && c->skb->gso_size &&
+	       cursor_read(c, hop, 4) && !hop[1] && hop[2] == IPV6_TLV_JUMBO;
+}
+
 static __always_inline bool parse_ipv6(struct cursor *c, struct packet *p)
 {
 	struct flow_key6 *k = &p->key6;
 	u32 fragment = 0, id = 0, len;
+	bool big_tcp;
 	u8 ip[40];
 
 	if (!cursor_read(c, ip, 40) || ip[0] >> 4 != 6)
@@ -364,6 +374,7 @@ static __always_inline bool parse_ipv6(struct cursor *c, struct packet *p)
 		p->malformed = 1;
 	else if (!c->skb->gso_size && ip[6] != IPPROTO_HOPOPTS)
 		p->len = 40;
+	c->len = p->l3 + p->len;
 	__builtin_memcpy(k->src_addr, ip + 8, 16);
 	__builtin_memcpy(k->dst_addr, ip + 24, 16);
 	k->tos = ip[0] << 4 | ip[1] >> 4;
@@ -371,16 +382,21 @@ static __always_inline bool parse_ipv6(struct cursor *c, struct packet *p)
 	k->eth_proto = ETH_P_IPV6;
 	p->ttl = ip[7];
 	c->off += 40;
+	big_tcp = is_big_tcp(c, ip);
 	for (int i = 0; i < PARSE_MAX_EXTENSION_HEADERS; i++)
 		if (!parse_extension(c, p, &fragment, &id))
 			break;
 	p->headers = c->off - p->l3;
-	if (fragment)
+	if (fragment & 0xfff9) /* else there is none, or an atomic one (RFC 6946) */
 		p->flags = FLOW_FRAGMENT;
 	if (!(fragment & 0xfff8))
 		parse_transport(c, p);
-	if (fragment & 0xfff9) /* an atomic fragment (RFC 6946) has nothing to join */
+	if (fragment & 0xfff9)
 		join_fragment(p, id, !(fragment & 0xfff8));
+	if (big_tcp) {
+		p->len -= 8;
+		p->headers -= 8;
+	}
 	return true;
 }
 
@@ -390,6 +406,8 @@ static __always_inline void parse_non_ip(struct cursor *c, struct packet *p, u16
 {
 	u8 mac[12];
 
+	if (ethernet && proto < ETH_P_802_3_MIN) /* the length of an 802.3 frame */
+		proto = ETH_P_802_2;
 	p->key6.eth_proto = proto;
 	p->l3 = c->off;
 	p->len = c->off < c->len ? c->len - c->off : 0;
@@ -435,6 +453,8 @@ static __noinline int parse_any(struct __sk_buff *skb, struct packet *p, u32 ifa
 	struct cursor c = {.skb = skb, .len = skb->len};
 	u16 proto = bpf_ntohs(skb->protocol);
 	bool pppoe = false, is_ip = false;
+	u16 link_proto;
+	u32 link_end;
 
 	p->key6.iface = iface;
 	if (skb->vlan_present)
@@ -451,6 +471,8 @@ static __noinline int parse_any(struct __sk_buff *skb, struct packet *p, u32 ifa
 	proto = parse_link(&c, p, proto, &pppoe);
 	if (pppoe && ppp_metered && is_own_pppoe(skb, iface))
 		return PARSE_SKIP;
+	link_proto = proto;
+	link_end = c.off;
 	if (proto == ETH_P_MPLS_UC || proto == ETH_P_MPLS_MC)
 		proto = parse_mpls(&c, p, proto);
 	if (proto == ETH_P_IP)
@@ -458,8 +480,10 @@ static __noinline int parse_any(struct __sk_buff *skb, struct packet *p, u32 ifa
 	else if (proto == ETH_P_IPV6)
 		is_ip = parse_ipv6(&c, p);
 	if (!is_ip) {
-		p->malformed |= proto == ETH_P_IP || proto == ETH_P_IPV6;
-		parse_non_ip(&c, p, proto, ethernet);
+		/* what only looked like IP behind MPLS is a pseudowire's frame (RFC 4928) */
+		p->malformed |= link_proto == ETH_P_IP || link_proto == ETH_P_IPV6;
+		c.off = link_end;
+		parse_non_ip(&c, p, link_proto, ethernet);
 		return PARSE_NON_IP;
 	}
 	if (proto == ETH_P_IPV6)

@@ -254,15 +254,15 @@ static __always_inline void skb_ports(struct skb_headers *h, const u8 *head, u32
 
 static __always_inline void skb_fragment_ports(struct skb_headers *h, u32 id, u8 netns)
 {
-	struct fragment_id key = {
-		.id = id, .protocol = h->key.protocol, .netns = netns, .vlan = h->key.vlan};
-	u32 *ports;
+	struct fragment_id key = {};
+	struct fragment_head *head;
 
-	__builtin_memcpy(key.src_addr, h->key.src_addr, 16);
-	__builtin_memcpy(key.dst_addr, h->key.dst_addr, 16);
-	ports = bpf_map_lookup_elem(&fragments, &key);
-	if (ports)
-		*(u32 *)&h->key.src_port = *ports;
+	fragment_key(&key, &h->key, id, netns);
+	head = bpf_map_lookup_elem(&fragments, &key);
+	if (!head)
+		return;
+	*(u32 *)&h->key.src_port = head->ports;
+	h->key.protocol = head->protocol;
 }
 
 static __always_inline void skb_ipv4(struct skb_headers *h, const u8 *ip, const u8 *head, u32 nh,
