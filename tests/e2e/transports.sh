@@ -36,9 +36,10 @@ daemon_config "$work/bpflowd.yaml" <<-END
 END
 
 tcp_listens() { in_ns b ss -Hltn "sport = :$1" | grep -q .; }
-serve_tls() { # PORT FILE OPTIONS...; input that never ends, at whose end the server would leave
-	spawn b "$2" sh -c "sleep 1000 | exec openssl s_server -quiet -port $1 -cert '$work/collector.pem' \
-		-key '$work/collector.key' -CAfile '$work/ca.pem' -Verify 1 -verify_return_error ${*:3} 2>'$2.log'"
+mkfifo "$work/never"
+serve_tls() { # PORT FILE OPTIONS...; the server would leave at the end of its input, so that never comes
+	spawn b "$2" sh -c "exec openssl s_server -quiet -port $1 -cert '$work/collector.pem' -key '$work/collector.key' \
+		-CAfile '$work/ca.pem' -Verify 1 -verify_return_error ${*:3} <>'$work/never' 2>'$2.log'"
 }
 strict_start b udp 4739
 udp_pid=$strict_pid

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +66,12 @@ void tools_remove_folder(char *folder)
 	g_free(folder);
 }
 
+/* A test that fails aborts: what it started goes with it. */
+static void die_with_parent(void *user)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 void server_start(struct server *server, const char *command)
 {
 	g_auto(GStrv) argv = NULL;
@@ -74,7 +81,8 @@ void server_start(struct server *server, const char *command)
 	g_spawn_async_with_pipes(NULL, argv, NULL,
 				 G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD |
 					 (g_test_verbose() ? 0 : G_SPAWN_STDERR_TO_DEV_NULL),
-				 NULL, NULL, &server->pid, &server->in, &server->out, NULL, &error);
+				 die_with_parent, NULL, &server->pid, &server->in, &server->out,
+				 NULL, &error);
 	g_assert_no_error(error);
 	fcntl(server->out, F_SETFL, O_NONBLOCK);
 }
