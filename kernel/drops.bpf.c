@@ -19,6 +19,7 @@ const volatile __u8 rx_sk_argument = 3;
 const volatile __u8 precise = 0;
 const volatile __u32 groups = 1; /* of one partition */
 const volatile __u32 n_partitions = 1;
+const volatile __u32 ring_high = 1 << 19;
 const volatile __u32 no_socket_reason = 0; /* 0: this kernel has none */
 const volatile __u32 queue_purge_reason = 0;
 const volatile __u32 unspecified_reason = 0;
@@ -75,8 +76,11 @@ static __always_inline u8 interface_flags(u32 netns, u32 ifindex)
 
 /* Where the packet is counted; false: on no metered interface. A covered one stands for those below
  * it: user space knows them. */
-static __always_inline bool counted_at(const struct skb_way *way, u32 *iface)
+static __always_inline bool counted_at(struct sk_buff *skb, const struct skb_way *way, u32 *iface,
+				       const bool direct)
 {
+	u32 out = way->out;
+
 	if (way->unsure) {
 		*iface = FLOW_IFACE(0, FLOW_INGRESS, way->in);
 		return true;
@@ -85,12 +89,14 @@ static __always_inline bool counted_at(const struct skb_way *way, u32 *iface)
 		*iface = FLOW_IFACE(way->netns, FLOW_INGRESS, way->in);
 		return true;
 	}
-	if (interface_flags(way->netns, way->out) & (DROP_IFACE_EGRESS | DROP_IFACE_COVERED)) {
-		*iface = FLOW_IFACE(way->netns, FLOW_EGRESS, way->out);
+	if (way->in)
+		out = skb_forwarded_to(skb, way, direct);
+	if (interface_flags(way->netns, out) & (DROP_IFACE_EGRESS | DROP_IFACE_COVERED)) {
+		*iface = FLOW_IFACE(way->netns, FLOW_EGRESS, out);
 		return true;
 	}
 	*iface = FLOW_IFACE(way->netns, FLOW_EGRESS, 0);
-	return !way->in && !way->out;
+	return !way->in && !out;
 }
 
 static __always_inline u64 hash_drop(const struct flow_key6 *k, u32 cause)
@@ -115,22 +121,22 @@ static __always_inline bool is_slot_of(const struct drop_slot *s, const struct f
 
 /* Makes room in the group: an unused slot, else the one that rested longest, which leaves through
  * the ring. Null: the ring has no room. */
-static __always_inline struct drop_slot *take_slot(struct drop_group *g, u32 group, u32 now,
-						   struct drop_counters *c)
+static __always_inline struct drop_slot *take_slot(struct drop_group *g, u32 group, u32 way,
+						   u32 now, struct drop_counters *c)
 {
 	struct flow_event_drop_slot *e;
 	u32 oldest = 0, age = 0;
 	struct drop_slot *s;
 
 	for (u32 i = 0; i < FLOW_WAYS; i++) {
-		s = &g->way[i];
+		s = &g->way[(way + i) & (FLOW_WAYS - 1)];
 		if (!s->gen) {
 			gen_step(&s->gen);
 			return s;
 		}
 		if (now - s->last >= age) {
 			age = now - s->last;
-			oldest = i;
+			oldest = way + i;
 		}
 	}
 	s = &g->way[oldest & (FLOW_WAYS - 1)];
@@ -143,7 +149,9 @@ static __always_inline struct drop_slot *take_slot(struct drop_group *g, u32 gro
 	e->event.index = group * FLOW_WAYS + (oldest & (FLOW_WAYS - 1));
 	e->slot = *s;
 	gen_step(&s->gen);
-	bpf_ringbuf_submit(e, 0);
+	bpf_ringbuf_submit(e, bpf_ringbuf_query(&direct_flows, BPF_RB_AVAIL_DATA) > ring_high
+				      ? BPF_RB_FORCE_WAKEUP
+				      : BPF_RB_NO_WAKEUP);
 	return s;
 }
 
@@ -151,7 +159,8 @@ static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 stat
 				       u32 cpu, struct drop_counters *c)
 {
 	u32 now = precise ? bpf_ktime_get_ns() >> FLOW_TICK_SHIFT : bpf_jiffies64();
-	u32 group = group_of(hash_drop(&h->key, cause), groups, cpu);
+	u64 hash = hash_drop(&h->key, cause);
+	u32 group = group_of(hash, groups, cpu), way = (u32)hash & (FLOW_WAYS - 1);
 	struct drop_group *g = bpf_map_lookup_elem(&drop_table, &group);
 	struct drop_slot *s;
 
@@ -159,7 +168,7 @@ static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 stat
 		return;
 	c->packets += h->packets;
 	for (u32 i = 0; i < FLOW_WAYS; i++) {
-		s = &g->way[i];
+		s = &g->way[(way + i) & (FLOW_WAYS - 1)];
 		if (!s->gen)
 			break;
 		if (!is_slot_of(s, &h->key, cause, unsure))
@@ -170,7 +179,7 @@ static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 stat
 		s->state = state;
 		return;
 	}
-	s = take_slot(g, group, now, c);
+	s = take_slot(g, group, way, now, c);
 	if (!s)
 		return;
 	s->key = h->key;
@@ -204,7 +213,7 @@ static __always_inline void identify(struct sk_buff *skb, struct sock *rx_sk, u3
 	u8 state = 0;
 
 	skb_way(skb, rx_sk, &way, direct);
-	if (way.netns < 0 || !counted_at(&way, &h.key.iface))
+	if (way.netns < 0 || !counted_at(skb, &way, &h.key.iface, direct))
 		return;
 	if (!skb_parse(skb, &way, &h, direct)) {
 		c->unread_packets++;

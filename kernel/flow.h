@@ -229,10 +229,10 @@ struct drop_slot {
 	struct flow_key6 key;
 	__u32 cause;
 	__u32 gen;
-	__u64 packets;
-	__u64 bytes;
-	__u32 first; /* FLOW_TICK_SHIFT */
+	__u32 first; /* ticks, as in flow_hot */
 	__u32 last;
+	__u64 packets; /* second cache line */
+	__u64 bytes;
 	__u8 state;  /* TCP_* of the socket at the latest drop, 0: none */
 	__u8 unsure; /* nothing told the namespace: only the flow itself can confirm it */
 	__u8 pad[46];

@@ -16,6 +16,7 @@
 #include "kernel/fragment.bpf.h"
 
 #define SKB_MAX_EXTENSION_HEADERS 4
+#define SKB_HEADER_READ		  48 /* an IPv6 header and the ports */
 
 /* inode numbers of namespaces begin here (PROC_DYNAMIC_FIRST): what is below is no namespace, and
  * what it was read from no device */
@@ -114,7 +115,8 @@ struct {
 struct skb_way {
 	s32 netns;   /* number, -1: not metered */
 	u32 in;	     /* 0: sent by this host */
-	u32 out;     /* 0: not known (yet), or to this host */
+	u32 out;     /* of what this host sends; 0: not known (yet) */
+	u32 ifindex; /* of the device that the packet names, 0: none */
 	bool unsure; /* nothing tells the namespace; netns is 0 */
 	struct sock *sk;
 };
@@ -169,6 +171,7 @@ static __always_inline void skb_way(struct sk_buff *skb, struct sock *rx_sk, str
 
 	way->in = SKB_READ(skb, skb_iif);
 	way->out = 0;
+	way->ifindex = 0;
 	way->sk = NULL;
 	if (inum >= NETNS_INUM_MIN)
 		ifindex = SKB_READ(dev, ifindex);
@@ -183,9 +186,8 @@ static __always_inline void skb_way(struct sk_buff *skb, struct sock *rx_sk, str
 
 		inum = SKB_READ(net, ns.inum);
 	}
-	route = inum < NETNS_INUM_MIN || !way->in || ifindex == way->in || !ifindex
-			? route_device(skb, direct)
-			: NULL;
+	way->ifindex = ifindex;
+	route = inum < NETNS_INUM_MIN || !way->in ? route_device(skb, direct) : NULL;
 	if (inum < NETNS_INUM_MIN && route) {
 		struct net *net = NULL;
 
@@ -213,6 +215,19 @@ static __always_inline void skb_way(struct sk_buff *skb, struct sock *rx_sk, str
 	way->out = ifindex ? ifindex : route ? device_index(route) : 0;
 }
 
+/* Where a packet that came in is to leave, as far as that is known; apart, since it is asked for
+ * only where its input is not metered. */
+static __always_inline u32 skb_forwarded_to(struct sk_buff *skb, const struct skb_way *way,
+					    const bool direct)
+{
+	struct net_device *route;
+
+	if (way->ifindex && way->ifindex != way->in)
+		return way->ifindex;
+	route = route_device(skb, direct);
+	return route ? device_index(route) : 0;
+}
+
 /* Outermost VLAN id where the tag lies beside the packet. */
 static __always_inline u16 skb_vlan(struct sk_buff *skb, const bool direct)
 {
@@ -232,23 +247,23 @@ struct skb_headers {
 	u32 l4; /* offset of the transport header in the buffer, 0: none */
 };
 
-static __always_inline void skb_ports(struct skb_headers *h, const u8 *head, u32 tail)
+/* near: they have been read with the header, else NULL. */
+static __always_inline void skb_ports(struct skb_headers *h, const u8 *head, u32 tail,
+				      const u8 *near)
 {
 	u8 protocol = h->key.protocol;
 	u32 ports = 0;
 
 	if (h->l4 + 4 > tail)
 		return;
-	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP) {
+	if (near)
+		ports = *(const u32 *)near;
+	else
 		bpf_probe_read_kernel(&ports, 4, head + h->l4);
-	} else if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6) {
-		u16 type_code = 0;
-
-		bpf_probe_read_kernel(&type_code, 2, head + h->l4);
-		ports = (u32)type_code << 16;
-	} else {
+	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		ports <<= 16; /* type and code in the place of the destination port */
+	else if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_SCTP)
 		return;
-	}
 	*(u32 *)&h->key.src_port = ports;
 }
 
@@ -282,7 +297,7 @@ static __always_inline void skb_ipv4(struct skb_headers *h, const u8 *ip, const 
 		skb_fragment_ports(h, *(u16 *)(ip + 4), netns);
 		return;
 	}
-	skb_ports(h, head, tail);
+	skb_ports(h, head, tail, ip[0] == 0x45 ? ip + 20 : NULL);
 }
 
 static __always_inline void skb_ipv6(struct skb_headers *h, const u8 *ip, const u8 *head, u32 nh,
@@ -314,7 +329,7 @@ static __always_inline void skb_ipv6(struct skb_headers *h, const u8 *ip, const 
 	}
 	h->key.protocol = next;
 	h->l4 = off;
-	skb_ports(h, head, tail);
+	skb_ports(h, head, tail, off == nh + 40 ? ip + 40 : NULL);
 }
 
 /* Wire packets of a GSO skb, and the headers that each repeats. */
@@ -398,7 +413,7 @@ static __always_inline bool skb_parse(struct sk_buff *skb, struct skb_way *way,
 {
 	u32 nh = SKB_READ(skb, network_header), tail = SKB_READ(skb, tail), proto;
 	const u8 *head = SKB_READ(skb, head), *data = SKB_READ(skb, data);
-	u8 ip[40];
+	u8 ip[SKB_HEADER_READ];
 
 	h->packets = 1;
 	h->key.vlan = skb_vlan(skb, direct);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # make bench: speed, as ratios measured side by side; no part of make check.
-EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/README.md
-CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o $(BENCHES)
-BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_drain tests/bench/bench_send
+EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/empty.bpf.c tests/bench/README.md
+CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o tests/bench/empty.skel.h tests/bench/empty.bpf.o $(BENCHES)
+BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_drain tests/bench/bench_send tests/bench/bench_signals
 EXTRA_PROGRAMS += $(BENCHES)
 
 tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
@@ -27,6 +27,11 @@ tests/bench/bench_drain-bench_drain.$(OBJEXT): tests/bench/reference.skel.h kern
 tests_bench_bench_send_SOURCES = tests/bench/bench_send.c
 tests_bench_bench_send_CFLAGS = $(AM_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
 tests_bench_bench_send_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
+
+tests_bench_bench_signals_SOURCES = tests/bench/bench_signals.c
+tests_bench_bench_signals_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_bench_bench_signals_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
+tests/bench/bench_signals-bench_signals.$(OBJEXT): tests/bench/empty.skel.h
 
 .PHONY: bench
 bench: $(BENCHES)
