@@ -178,15 +178,15 @@ int daemon_run(struct settings *settings)
 	init_process(&d);
 	log_set_level(settings->log_level);
 	signal(SIGPIPE, SIG_IGN);
+	g_unix_signal_add(SIGTERM, on_stop, &d);
+	g_unix_signal_add(SIGINT, on_stop, &d);
+	g_unix_signal_add(SIGHUP, on_reload, &d);
+	g_unix_signal_add(SIGUSR1, on_statistics, &d);
 	if (!start(&d, &error)) {
 		log_error("cannot start: %s", error->message);
 		clear(&d);
 		return 2;
 	}
-	g_unix_signal_add(SIGTERM, on_stop, &d);
-	g_unix_signal_add(SIGINT, on_stop, &d);
-	g_unix_signal_add(SIGHUP, on_reload, &d);
-	g_unix_signal_add(SIGUSR1, on_statistics, &d);
 	notify("READY=1");
 	g_main_loop_run(d.loop);
 	stop(&d);
