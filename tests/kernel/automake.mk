@@ -13,3 +13,17 @@ KERNEL_TESTS += tests/kernel/test_packets
 tests_kernel_test_packets_CFLAGS = $(meter_cflags)
 tests_kernel_test_packets_SOURCES = tests/kernel/test_packets.c $(meter_sources)
 tests_kernel_test_packets_LDADD = $(meter_ldadd)
+
+# the parser against a plain one in user space; a long search: make check-fuzz-packets
+KERNEL_TESTS += tests/kernel/test_reference
+tests_kernel_test_reference_CFLAGS = $(meter_cflags)
+tests_kernel_test_reference_SOURCES = tests/kernel/test_reference.c tests/kernel/generate.c tests/kernel/generate.h \
+	tests/kernel/reference.c tests/kernel/reference.h $(meter_sources)
+tests_kernel_test_reference_LDADD = $(meter_ldadd)
+
+FUZZ_PACKETS = 1000000
+.PHONY: check-fuzz check-fuzz-packets
+check-fuzz: check-fuzz-packets
+check-fuzz-packets: tests/kernel/test_reference
+	BPFLOWD_FUZZ_PACKETS=$(FUZZ_PACKETS) BPFLOWD_SEED=$${BPFLOWD_SEED:-$$(od -An -N4 -tu4 /dev/urandom)} \
+		tests/kernel/test_reference --tap

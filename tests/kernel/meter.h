@@ -44,9 +44,13 @@ void meter_free(struct meter *meter);
 
 void meter_run(struct meter *meter, const struct frame *frame, const struct packet_context *context,
 	       int repeat);
+/* The same once; false: the kernel doesn't take the frame for a test (too short for what it says).
+ */
+bool meter_try(struct meter *meter, const struct frame *frame,
+	       const struct packet_context *context);
 /* Takes what is new into `flows`; returns the number of deltas. */
 size_t meter_drain(struct meter *meter);
-/* Forgets the flows taken and has each begin a new tenancy. */
+/* Forgets the flows taken and has each begin a new tenancy; forgets fragments. */
 void meter_retire_all(struct meter *meter);
 
 guint meter_id_hash(const void *id);
