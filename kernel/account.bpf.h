@@ -189,8 +189,11 @@ static __always_inline u32 rank(const struct flow_hot *h, u32 now)
 	return h->packets == 1 ? age + one_packet_handicap : age;
 }
 
-static __always_inline u64 ring_wakeup(void)
+/* Looks at the ring only now and then: records come by the dozen before it fills. */
+static __always_inline u64 ring_wakeup(u64 n_records)
 {
+	if (n_records & 15)
+		return BPF_RB_NO_WAKEUP;
 	return bpf_ringbuf_query(&direct_flows, BPF_RB_AVAIL_DATA) > ring_high ? BPF_RB_FORCE_WAKEUP
 									       : BPF_RB_NO_WAKEUP;
 }
@@ -222,10 +225,8 @@ static __always_inline void fill_cold(struct __sk_buff *skb, struct flow_cold *c
 				      const struct packet *p, const struct sample *s, u32 iface)
 {
 	__builtin_memset(cold, 0, sizeof(*cold));
-	if (s->ethernet) {
-		bpf_skb_load_bytes(skb, 0, cold->dst_mac, 6);
-		bpf_skb_load_bytes(skb, 6, cold->src_mac, 6);
-	}
+	if (s->ethernet)
+		bpf_skb_load_bytes(skb, 0, cold->dst_mac, 12); /* and src_mac */
 	__builtin_memcpy(cold->mpls, p->mpls, sizeof(cold->mpls));
 	if (FLOW_IFACE_DIRECTION(iface) == FLOW_EGRESS)
 		cold->far_ifindex = skb->ingress_ifindex;
@@ -274,7 +275,7 @@ static __noinline int insert4(struct __sk_buff *skb, struct packet *p, struct sa
 		e->cold = details->way[chosen & 3];
 		c->evicted_flows++;
 		gen_step(&slot->hot.gen);
-		bpf_ringbuf_submit(e, ring_wakeup());
+		bpf_ringbuf_submit(e, ring_wakeup(c->evicted_flows));
 	} else {
 		gen_step(&slot->hot.gen);
 	}
@@ -329,7 +330,7 @@ static __noinline int insert6(struct __sk_buff *skb, struct packet *p, struct sa
 		e->slot = *slot;
 		c->evicted_flows++;
 		gen_step(&slot->hot.gen);
-		bpf_ringbuf_submit(e, ring_wakeup());
+		bpf_ringbuf_submit(e, ring_wakeup(c->evicted_flows));
 	} else {
 		gen_step(&slot->hot.gen);
 	}

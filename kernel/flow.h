@@ -86,8 +86,8 @@ struct flow_hot {
 
 /* What is written once per tenancy, with the first packet, and by the egress hook. */
 struct flow_cold {
+	__u8 dst_mac[6]; /* as in the frame: destination first */
 	__u8 src_mac[6];
-	__u8 dst_mac[6];
 	__u32 mpls[FLOW_MPLS_LABELS]; /* label << 12 | tc << 9 | s << 8 | ttl as on the wire, host
 					 order; 0: none */
 	__u32 far_ifindex; /* counted at ingress: leaves there; at egress: came in there; 0:

@@ -60,7 +60,7 @@ static __noinline int rtt_emit(struct handshake *h, u64 now, u32 server_us, u32 
 	e->rtt.client_us = client_us;
 	e->from_client = h->from_client;
 	e->from_server = h->from_server;
-	bpf_ringbuf_submit(e, ring_wakeup());
+	bpf_ringbuf_submit(e, ring_wakeup(0));
 	return 0;
 }
 
