@@ -40,6 +40,16 @@ static void find_own_elements(void *user, const struct collector *collector,
 	*(bool *)user |= template_uses_own(template);
 }
 
+static void log_memory(const struct daemon *d)
+{
+	struct flow_fetcher_usage usage;
+
+	flow_fetcher_usage(d->fetcher, &usage);
+	log_info("flow table: %u flows per address family over %u CPUs, %.1f MiB of kernel memory "
+		 "for all maps",
+		 d->settings->max_flows, usage.n_cpus, usage.kernel_bytes / 1048576.0);
+}
+
 static void check_enterprise_number(struct daemon *d)
 {
 	bool own = false;
@@ -131,6 +141,7 @@ static bool start(struct daemon *d, GError **error)
 	if (!d->outputs)
 		return false;
 	check_enterprise_number(d);
+	log_memory(d);
 	return daemon_meter_start(d, error) && daemon_http_start(d, error) &&
 	       priv_drop(s->user, *s->netns, error);
 }

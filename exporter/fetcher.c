@@ -129,6 +129,36 @@ static bool fail_load(GError **error, int err)
 	return false;
 }
 
+/* Kernel memory of one map, as the kernel counts it; 0 if it doesn't tell. */
+static uint64_t map_bytes(int fd)
+{
+	g_autofree char *path = g_strdup_printf("/proc/self/fdinfo/%d", fd);
+	g_autofree char *text = NULL;
+	const char *line;
+
+	if (!g_file_get_contents(path, &text, NULL, NULL))
+		return 0;
+	line = strstr(text, "memlock:");
+	return line ? strtoull(line + strlen("memlock:"), NULL, 10) : 0;
+}
+
+void fetcher_count_maps(struct flow_fetcher *f, const struct bpf_object *object)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object)
+	{
+		struct bpf_map_info info = {0};
+		uint32_t size = sizeof(info);
+		int fd = bpf_map__fd(map);
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ||
+		    !g_hash_table_add(f->map_ids, GUINT_TO_POINTER(info.id)))
+			continue;
+		f->kernel_bytes += map_bytes(fd);
+	}
+}
+
 struct flows_bpf *fetcher_instance(struct flow_fetcher *f, uint8_t netns, GError **error)
 {
 	struct flows_bpf *flows;
@@ -151,6 +181,7 @@ struct flows_bpf *fetcher_instance(struct flow_fetcher *f, uint8_t netns, GError
 		return NULL;
 	}
 	f->flows[netns] = flows;
+	fetcher_count_maps(f, flows->obj);
 	return flows;
 }
 
@@ -208,11 +239,11 @@ static uint32_t groups_for(uint32_t max_flows, uint32_t n_cpus)
 	return MAX((per_cpu + FLOW_WAYS - 1) / FLOW_WAYS, 1);
 }
 
-/* A power of two of pages: 32 octets for each flow of the table, so that a table that turns over at
- * once fits. */
+/* A power of two of pages: 16 octets for each flow of the table, so that a seventh of it may turn
+ * over before we come. */
 static uint32_t ring_size(uint32_t max_flows)
 {
-	uint64_t want = CLAMP(max_flows * 32ull, 1ull << 20, 1ull << 26), size = 1 << 20;
+	uint64_t want = CLAMP(max_flows * 16ull, 1ull << 20, 1ull << 26), size = 1 << 20;
 
 	while (size * 2 <= want)
 		size *= 2;
@@ -240,12 +271,11 @@ static void plan(struct flow_fetcher *f)
 	f->n_slots6 = f->groups6 * f->n_cpus * FLOW_WAYS;
 	if (!f->config.ring_bytes)
 		f->config.ring_bytes = ring_size(f->config.max_flows);
-	f->kernel_bytes = f->n_slots4 * (sizeof(struct flow_slot4) + sizeof(struct flow_cold)) +
-			  f->n_slots6 * sizeof(struct flow_slot6) + f->config.ring_bytes;
 	f->shadow4 = g_new0(struct shadow, f->n_slots4);
 	f->shadow6 = g_new0(struct shadow, f->n_slots6);
 	f->partitions = g_new0(struct partition, f->n_cpus);
 	f->flag_owners = g_hash_table_new(NULL, NULL);
+	f->map_ids = g_hash_table_new(NULL, NULL);
 	f->tcx_missing = f->config.force_clsact;
 }
 
@@ -292,6 +322,7 @@ void flow_fetcher_close(struct flow_fetcher *f)
 	g_free(f->shadow6);
 	g_free(f->partitions);
 	g_hash_table_unref(f->flag_owners);
+	g_hash_table_unref(f->map_ids);
 	g_free(f);
 }
 

@@ -143,7 +143,7 @@ void fetcher_drops_open(struct flow_fetcher *f)
 	}
 	d->shadows = g_new0(struct drop_shadow, d->n_slots);
 	d->seen = g_new0(uint64_t, f->n_cpus);
-	f->kernel_bytes += d->n_slots * sizeof(*d->slots);
+	fetcher_count_maps(f, d->bpf->obj);
 }
 
 void fetcher_drops_close(struct flow_fetcher *f)

@@ -57,6 +57,7 @@ struct flow_fetcher {
 	struct shadow *shadow4;
 	struct shadow *shadow6;
 	struct partition *partitions; /* per CPU */
+	GHashTable *map_ids;	      /* those that kernel_bytes counts */
 	uint64_t kernel_bytes;
 	uint64_t now_mono_ns;	   /* of the drain that is going on */
 	struct clock_ticks ticks;  /* of slots */
@@ -74,6 +75,9 @@ struct flow_fetcher {
 
 /* Loads the copy of a namespace if there is none yet. */
 struct flows_bpf *fetcher_instance(struct flow_fetcher *fetcher, uint8_t netns, GError **error);
+
+/* Adds the memory of an object's maps to kernel_bytes, of shared ones once. */
+void fetcher_count_maps(struct flow_fetcher *fetcher, const struct bpf_object *object);
 
 void fetcher_attach_init(struct flow_fetcher *fetcher);
 void fetcher_attach_clear(struct flow_fetcher *fetcher);
