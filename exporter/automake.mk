@@ -39,7 +39,7 @@ libpure_a_SOURCES = \
 	exporter/wire.h \
 	exporter/yaml.c exporter/yaml.h exporter/yaml_error.c exporter/yaml_file.c exporter/yaml_file.h
 
-libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(CARES_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)
+libexporter_a_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS) $(JANSSON_CFLAGS) $(MNL_CFLAGS) $(CAPNG_CFLAGS) $(SECCOMP_CFLAGS) $(CARES_CFLAGS) $(TLS_CFLAGS) $(HTTP_CFLAGS) $(SYSTEMD_CFLAGS)
 libexporter_a_SOURCES = \
 	exporter/collector.c exporter/collector.h exporter/collector_private.h \
 	exporter/collector_account.c exporter/collector_own.c exporter/collector_queue.c exporter/collector_queue.h \
@@ -56,7 +56,7 @@ libexporter_a_SOURCES = \
 	exporter/interfaces_link.c exporter/interfaces_link.h \
 	exporter/interfaces_netns.c exporter/interfaces_netns.h \
 	exporter/outputs.c exporter/outputs.h \
-	exporter/priv.c exporter/priv.h \
+	exporter/priv.c exporter/priv.h exporter/priv_seccomp.c \
 	exporter/report.c exporter/report.h \
 	exporter/resolver.c exporter/resolver.h \
 	exporter/view_flows.c exporter/view_flows.h exporter/views.c exporter/views.h \
@@ -74,7 +74,7 @@ libexporter_a_SOURCES += exporter/http.c exporter/http.h
 endif
 
 pure_libs = $(FIXBUF_LIBS) $(YAML_LIBS) $(GLIB_LIBS) -lm
-exporter_libs = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) $(MNL_LIBS) $(CAPNG_LIBS) $(CARES_LIBS) $(TLS_LIBS) $(HTTP_LIBS) $(SYSTEMD_LIBS)
+exporter_libs = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(JANSSON_LIBS) $(MNL_LIBS) $(CAPNG_LIBS) $(SECCOMP_LIBS) $(CARES_LIBS) $(TLS_LIBS) $(HTTP_LIBS) $(SYSTEMD_LIBS)
 
 sbin_PROGRAMS += exporter/bpflowd
 exporter_bpflowd_SOURCES = exporter/arguments.c exporter/arguments.h exporter/main.c

@@ -4,6 +4,7 @@
 #include "daemon_private.h"
 
 #include <glib-unix.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #ifdef WITH_SYSTEMD
@@ -19,6 +20,36 @@ static void notify(const char *state)
 #ifdef WITH_SYSTEMD
 	sd_notify(0, state);
 #endif
+}
+
+#ifdef WITH_SYSTEMD
+static gboolean on_watchdog(gpointer user)
+{
+	notify("WATCHDOG=1");
+	return G_SOURCE_CONTINUE;
+}
+#endif
+
+/* Fed from the main loop alone: a loop that hangs is what systemd has to see. */
+static void start_watchdog(struct daemon *d)
+{
+#ifdef WITH_SYSTEMD
+	uint64_t limit_us;
+
+	if (sd_watchdog_enabled(0, &limit_us) > 0)
+		d->watchdog = g_timeout_add(MAX(limit_us / 2000, 1), on_watchdog, d);
+#endif
+}
+
+/* systemd takes the time to tell this reload from an earlier one. */
+static void notify_reloading(void)
+{
+	g_autofree char *state = NULL;
+	struct clock_now now;
+
+	clock_read(&now);
+	state = g_strdup_printf("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now.mono_ns / 1000);
+	notify(state);
 }
 
 uint64_t daemon_boot_real_ms(const struct daemon *d)
@@ -100,7 +131,7 @@ static gboolean on_reload(gpointer user)
 	struct daemon *d = user;
 	g_autoptr(GError) error = NULL;
 
-	notify("RELOADING=1");
+	notify_reloading();
 	if (daemon_reload(d, &error))
 		d->process.reloads++;
 	else
@@ -143,7 +174,7 @@ static bool start(struct daemon *d, GError **error)
 	check_enterprise_number(d);
 	log_memory(d);
 	return daemon_meter_start(d, error) && daemon_http_start(d, error) &&
-	       priv_drop(s->user, *s->netns, error);
+	       priv_drop(s->user, *s->netns, error) && priv_filter_calls(error);
 }
 
 static void stop(struct daemon *d)
@@ -159,6 +190,7 @@ static void stop(struct daemon *d)
 
 static void clear(struct daemon *d)
 {
+	g_clear_handle_id(&d->watchdog, g_source_remove);
 	daemon_http_stop(d);
 	control_free(d->control);
 	outputs_free(d->outputs);
@@ -198,6 +230,7 @@ int daemon_run(struct settings *settings)
 		clear(&d);
 		return 2;
 	}
+	start_watchdog(&d);
 	notify("READY=1");
 	g_main_loop_run(d.loop);
 	stop(&d);

@@ -308,10 +308,36 @@ static void start_timer(struct daemon *d)
 	d->drain_timer = g_timeout_add(MAX(interval_ms, 1), on_drain_timer, d);
 }
 
+static void find_metered(void *user, const struct interface *interface)
+{
+	*(bool *)user |= interface->metered;
+}
+
+/* A pattern or another namespace may wait for what appears later; names alone, of which none is
+ * there, are a mistake. */
+static bool check_interfaces(struct daemon *d, GError **error)
+{
+	const struct settings *s = d->settings;
+	g_autofree char *names = NULL;
+	bool metered = *s->netns;
+
+	interfaces_foreach(d->interfaces, find_metered, &metered);
+	for (char **pattern = s->interfaces; *pattern; pattern++)
+		metered |= **pattern != '!' && strpbrk(*pattern, "*?[");
+	if (metered)
+		return true;
+	names = g_strjoinv(", ", s->interfaces);
+	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NODEV,
+		    "metering.interfaces: there is no interface %s; `ip link` lists those that "
+		    "there are",
+		    names);
+	return false;
+}
+
 bool daemon_meter_start(struct daemon *d, GError **error)
 {
 	d->interfaces = new_interfaces(d, error);
-	if (!d->interfaces)
+	if (!d->interfaces || !check_interfaces(d, error))
 		return false;
 	interfaces_changed(d);
 	start_timer(d);

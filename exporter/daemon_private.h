@@ -34,6 +34,7 @@ struct daemon {
 	struct report_process process;
 	guint drain_timer;
 	guint ring_watch;
+	guint watchdog;	      /* 0: systemd does not ask for it */
 	GHashTable *observed; /* FLOW_IFACE -> struct observed * */
 	struct observed *last_observed;
 	char *restart_needed; /* options that the latest reload could not change, "" if none */

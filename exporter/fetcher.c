@@ -35,6 +35,11 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 	return 0;
 }
 
+void fetcher_libbpf_log(void)
+{
+	libbpf_set_print(print_libbpf);
+}
+
 /* CPUs that may come up without hardware being added: the highest present number + 1. */
 static uint32_t count_cpus(void)
 {
@@ -287,9 +292,10 @@ struct flow_fetcher *flow_fetcher_new(const struct flow_fetcher_config *config,
 
 	f->config = *config;
 	f->callbacks = *callbacks;
-	libbpf_set_print(print_libbpf);
+	fetcher_libbpf_log();
 	plan(f);
-	if (!fetcher_instance(f, 0, error) || !map_tables(f, error) || !open_ring(f, error)) {
+	if (!fetcher_check_types(error) || !fetcher_instance(f, 0, error) ||
+	    !map_tables(f, error) || !open_ring(f, error)) {
 		flow_fetcher_close(f);
 		return NULL;
 	}

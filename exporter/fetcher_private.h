@@ -74,6 +74,7 @@ struct flow_fetcher {
 };
 
 /* Loads the copy of a namespace if there is none yet. */
+void fetcher_libbpf_log(void); /* what libbpf says goes to the log */
 struct flows_bpf *fetcher_instance(struct flow_fetcher *fetcher, uint8_t netns, GError **error);
 
 /* Adds the memory of an object's maps to kernel_bytes, of shared ones once. */
@@ -111,5 +112,6 @@ struct fetcher_tracepoint {
 	uint32_t not_specified;
 };
 void fetcher_kfree_skb_arguments(struct fetcher_tracepoint *args);
+bool fetcher_check_types(GError **error); /* fails on a kernel without BTF */
 
 #endif

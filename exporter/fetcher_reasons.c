@@ -56,8 +56,10 @@ static void read_enums(const struct btf *btf, uint32_t first, flow_fetcher_drop_
 
 void flow_fetcher_drop_reasons(flow_fetcher_drop_reason *add, void *user)
 {
-	struct btf *kernel = btf__load_vmlinux_btf();
+	struct btf *kernel;
 
+	fetcher_libbpf_log();
+	kernel = btf__load_vmlinux_btf();
 	if (libbpf_get_error(kernel))
 		return;
 	read_enums(kernel, 1, add, user);
@@ -122,4 +124,18 @@ void fetcher_kfree_skb_arguments(struct fetcher_tracepoint *args)
 		find_arguments(btf, btf__type_by_id(btf, t->type), args);
 	read_enums(btf, 1, find_reason, args);
 	btf__free(btf);
+}
+
+bool fetcher_check_types(GError **error)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+
+	if (!libbpf_get_error(kernel)) {
+		btf__free(kernel);
+		return true;
+	}
+	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
+		    "the running kernel has no BTF (/sys/kernel/btf/vmlinux); a kernel built with "
+		    "CONFIG_DEBUG_INFO_BTF is needed");
+	return false;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Privileges: becomes another account once everything is loaded, keeps the capabilities that the
- * running daemon needs, and no way back to more. The only door to libcap-ng.
+ * running daemon needs, and no way back to more. The only door to libcap-ng; priv_seccomp.c is the
+ * one to libseccomp.
  */
 #ifndef BPFLOWD_PRIV_H
 #define BPFLOWD_PRIV_H
@@ -18,6 +19,10 @@ bool priv_unlock_memory(void);
  * if enter_namespaces: setns(2) to metering.netns asks for it. Empties the bounding and ambient
  * sets and sets no_new_privs. */
 bool priv_drop(const char *user, bool enter_namespaces, GError **error);
+
+/* After priv_drop: forbids for good the system calls that the running daemon never makes. Nothing
+ * happens without libseccomp or on a kernel without seccomp. */
+bool priv_filter_calls(GError **error);
 
 /* Whether nobody but the owner, who must be root or we, and the owner's group can read the file of
  * a key, and nobody but the owner can write it. */

@@ -103,7 +103,7 @@ tests_tools_emit_LDADD = $(unit_ldadd)
 
 UNIT_TESTS += tests/unit/test_priv
 tests_unit_test_priv_SOURCES = tests/unit/test_priv.c
-tests_unit_test_priv_LDADD = libexporter.a $(unit_ldadd) $(CAPNG_LIBS)
+tests_unit_test_priv_LDADD = libexporter.a $(unit_ldadd) $(CAPNG_LIBS) $(SECCOMP_LIBS)
 UNIT_TESTS += tests/unit/test_settings
 tests_unit_test_settings_CFLAGS = $(wire_cflags)
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -96,6 +97,31 @@ static void twice(void)
 	g_assert_cmphex(status("\nCapEff:"), ==, NET_ADMIN | PERFMON | BPF);
 	g_assert_false(priv_drop("daemon", false, &error));
 	g_assert_nonnull(strstr(error->message, "can't become account \"daemon\""));
+}
+
+static void filtered(void)
+{
+	g_autoptr(GError) error = NULL;
+	char *nothing[] = {NULL};
+
+	g_assert_true(priv_filter_calls(&error));
+	g_assert_no_error(error);
+	g_assert_cmpint(execve("/bin/true", nothing, nothing), <, 0);
+	g_assert_cmpint(errno, ==, EPERM);
+	g_assert_cmpint(setuid(getuid()), <, 0);
+	g_assert_cmpint(unshare(CLONE_NEWNET), <, 0);
+	/* what the daemon does all the time still works */
+	g_assert_cmpint(socket(AF_INET, SOCK_DGRAM, 0), >=, 0);
+	g_assert_cmphex(status("\nSeccomp:"), ==, 2);
+}
+
+static void test_filter(void)
+{
+#ifdef WITH_SECCOMP
+	assert_child(filtered);
+#else
+	g_test_skip("built without libseccomp");
+#endif
 }
 
 static void test_drop(void)
@@ -190,5 +216,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/priv/no-account", test_no_account);
 	g_test_add_func("/priv/memory", test_memory);
 	g_test_add_func("/priv/secret", test_secret);
+	g_test_add_func("/priv/filter", test_filter);
 	return g_test_run();
 }
