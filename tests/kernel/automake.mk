@@ -27,3 +27,8 @@ check-fuzz: check-fuzz-packets
 check-fuzz-packets: tests/kernel/test_reference
 	BPFLOWD_FUZZ_PACKETS=$(FUZZ_PACKETS) BPFLOWD_SEED=$${BPFLOWD_SEED:-$$(od -An -N4 -tu4 /dev/urandom)} \
 		tests/kernel/test_reference --tap
+
+KERNEL_TESTS += tests/kernel/test_table
+tests_kernel_test_table_CFLAGS = $(meter_cflags)
+tests_kernel_test_table_SOURCES = tests/kernel/test_table.c $(meter_sources)
+tests_kernel_test_table_LDADD = $(meter_ldadd)
