@@ -118,7 +118,7 @@ void account_refused(void *user, int error, const uint8_t *head, size_t size);
 
 /* Pieces of at most max_size octets of body, from the templates the message was made with;
  * NULL if it can't be. The caller owns the array and its messages. */
-GPtrArray *message_split(const struct message *message, const GPtrArray *templates,
-			 uint32_t max_size);
+GPtrArray *message_split(const struct message *message, enum encoder_format format,
+			 const GPtrArray *templates, uint32_t max_size);
 
 #endif

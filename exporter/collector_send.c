@@ -341,10 +341,10 @@ static void split_first(struct collector *collector)
 	g_autoptr(GPtrArray) pieces = NULL;
 
 	collector->stats.max_message_size = most;
-	if (collector->settings->protocol == ENCODER_IPFIX &&
-	    entry->header_size + entry->message->size > most && most > entry->header_size) {
+	if (entry->header_size + entry->message->size > most && most > entry->header_size) {
 		templates = collector->callbacks.templates(collector->callbacks.user, collector);
-		pieces = message_split(entry->message, templates, most - entry->header_size);
+		pieces = message_split(entry->message, collector->settings->protocol, templates,
+				       most - entry->header_size);
 	}
 	if (!pieces) {
 		drop(collector, at, COLLECTOR_LOST_SEND);

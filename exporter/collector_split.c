@@ -8,28 +8,49 @@
 #include <string.h>
 
 #include "collector_private.h"
+#include "sets.h"
 
-#define SET_HEADER	     4
-#define SET_TEMPLATES	     2
-#define SET_OPTION_TEMPLATES 3
-#define VARIABLE	     65535
-#define ENTERPRISE	     0x8000
+#define VARIABLE   65535
+#define ENTERPRISE 0x8000
+
+/* What the two formats write differently. */
+struct dialect {
+	uint16_t templates; /* set ids */
+	uint16_t options_templates;
+	bool enterprise; /* element numbers may carry the bit */
+	bool octets;	 /* options templates tell octets of field specifiers, not how many */
+	uint32_t align;
+};
+
+/* RFC 7011 3.3.2; RFC 3954 5.2, 5.3, 6.1 */
+static const struct dialect dialects[] = {
+	[ENCODER_IPFIX] = {SET_TEMPLATES, SET_OPTIONS_TEMPLATES, true, false, 1},
+	[ENCODER_NETFLOW9] = {SET_V9_TEMPLATES, SET_V9_OPTIONS_TEMPLATES, false, true, 4},
+};
 
 /* A template record: its field specifiers. */
 struct shape {
 	const uint8_t *fields;
-	uint16_t n_fields;
+	uint32_t n_fields;
+};
+
+/* What the sets of a message are read with. */
+struct grammar {
+	const struct dialect *dialect;
+	GHashTable *shapes; /* by template id */
 };
 
 /* What has been cut off so far. */
 struct cut {
+	struct grammar grammar;
 	const struct message *message;
 	uint32_t max_size;
 	uint32_t n_done; /* records in finished pieces */
 	GByteArray *body;
 	uint32_t set;	 /* where the open set begins */
-	uint16_t set_id; /* 0: none is open */
+	bool set_opened; /* there is one */
 	uint32_t n_records;
+	uint32_t n_templates; /* of n_records */
 	GPtrArray *pieces;
 };
 
@@ -44,31 +65,45 @@ static void put16(uint8_t *at, uint16_t value)
 	at[1] = value;
 }
 
-/* Octets of the template record at `at`, 0 if it is not whole. */
-static uint32_t template_size(uint16_t set_id, const uint8_t *at, uint32_t left,
-			      struct shape *shape)
+static bool is_enterprise(const struct dialect *dialect, const uint8_t *field)
 {
-	uint32_t size = set_id == SET_TEMPLATES ? 4 : 6;
+	return dialect->enterprise && get16(field) & ENTERPRISE;
+}
+
+static bool holds_templates(const struct dialect *dialect, uint16_t set_id)
+{
+	return set_id == dialect->templates || set_id == dialect->options_templates;
+}
+
+/* Octets of the template record at `at`, 0 if it is not whole. */
+static uint32_t template_size(const struct dialect *dialect, uint16_t set_id, const uint8_t *at,
+			      uint32_t left, struct shape *shape)
+{
+	uint32_t size = set_id == dialect->templates ? 4 : 6;
 
 	if (left < size)
 		return 0;
 	shape->n_fields = get16(at + 2);
+	if (dialect->octets && set_id == dialect->options_templates)
+		shape->n_fields = (get16(at + 2) + get16(at + 4)) / 4;
 	shape->fields = at + size;
-	for (int i = 0; i < shape->n_fields; i++) {
+	for (uint32_t i = 0; i < shape->n_fields; i++) {
 		if (left < size + 4)
 			return 0;
-		size += get16(at + size) & ENTERPRISE ? 8 : 4;
+		size += is_enterprise(dialect, at + size) ? 8 : 4;
 	}
-	return size <= left ? size : 0;
+	/* a template without fields is padding */
+	return shape->n_fields && size <= left ? size : 0;
 }
 
 /* Octets of the data record at `at`, 0 if it is not whole. */
-static uint32_t record_size(const struct shape *shape, const uint8_t *at, uint32_t left)
+static uint32_t record_size(const struct dialect *dialect, const struct shape *shape,
+			    const uint8_t *at, uint32_t left)
 {
 	const uint8_t *field = shape->fields;
 	uint32_t size = 0;
 
-	for (int i = 0; i < shape->n_fields; i++) {
+	for (uint32_t i = 0; i < shape->n_fields; i++) {
 		uint32_t length = get16(field + 2);
 
 		if (length == VARIABLE) {
@@ -82,7 +117,7 @@ static uint32_t record_size(const struct shape *shape, const uint8_t *at, uint32
 			}
 		}
 		size += length;
-		field += get16(field) & ENTERPRISE ? 8 : 4;
+		field += is_enterprise(dialect, field) ? 8 : 4;
 	}
 	return size <= left ? size : 0;
 }
@@ -109,14 +144,14 @@ static bool each_set(const struct message *message,
 
 static bool learn_set(void *user, uint16_t id, const uint8_t *at, uint32_t left)
 {
-	GHashTable *shapes = user;
+	const struct grammar *grammar = user;
 	struct shape shape;
 	uint32_t size;
 
-	if (id != SET_TEMPLATES && id != SET_OPTION_TEMPLATES)
+	if (!holds_templates(grammar->dialect, id))
 		return true;
-	while ((size = template_size(id, at, left, &shape))) {
-		g_hash_table_insert(shapes, GINT_TO_POINTER(get16(at)),
+	while ((size = template_size(grammar->dialect, id, at, left, &shape))) {
+		g_hash_table_insert(grammar->shapes, GINT_TO_POINTER(get16(at)),
 				    g_memdup2(&shape, sizeof(shape)));
 		at += size;
 		left -= size;
@@ -133,6 +168,25 @@ static uint64_t share(uint64_t total, const struct cut *cut)
 	return (uint64_t)(end / n) - (uint64_t)((__uint128_t)total * cut->n_done / n);
 }
 
+static uint32_t padded(const struct cut *cut, uint32_t size)
+{
+	uint32_t align = cut->grammar.dialect->align;
+
+	return (size + align - 1) / align * align;
+}
+
+static void close_set(struct cut *cut)
+{
+	static const uint8_t zeros[4];
+	uint32_t size = cut->body->len;
+
+	if (!cut->set_opened)
+		return;
+	g_byte_array_append(cut->body, zeros, padded(cut, size) - size);
+	put16(cut->body->data + cut->set + 2, cut->body->len - cut->set);
+	cut->set_opened = false;
+}
+
 static void finish_piece(struct cut *cut)
 {
 	const struct message *whole = cut->message;
@@ -140,89 +194,88 @@ static void finish_piece(struct cut *cut)
 
 	if (!cut->n_records)
 		return;
-	put16(cut->body->data + cut->set + 2, cut->body->len - cut->set);
-	piece = g_malloc0(sizeof(*piece) + cut->body->len);
-	piece->refs = 1;
-	piece->kind = whole->kind;
-	piece->size = cut->body->len;
-	memcpy(piece->body, cut->body->data, cut->body->len);
+	close_set(cut);
+	piece = message_new(whole->kind, cut->body->data, cut->body->len);
 	piece->n_records = cut->n_records;
-	piece->n_sequence = share(whole->n_sequence, cut);
+	/* IPFIX numbers data records, NetFlow v9 messages */
+	piece->n_sequence = cut->grammar.dialect == &dialects[ENCODER_IPFIX]
+				    ? cut->n_records - cut->n_templates
+				    : 1;
 	piece->n_flows = share(whole->n_flows, cut);
 	piece->n_packets = share(whole->n_packets, cut);
 	piece->n_octets = share(whole->n_octets, cut);
+	piece->uptime_skip_ms = whole->uptime_skip_ms;
 	g_ptr_array_add(cut->pieces, piece);
 	cut->n_done += cut->n_records;
-	cut->n_records = 0;
-	cut->set_id = 0;
+	cut->n_records = cut->n_templates = 0;
 	g_byte_array_set_size(cut->body, 0);
 }
 
 static bool add_record(struct cut *cut, uint16_t set_id, const uint8_t *at, uint32_t size)
 {
 	uint8_t header[SET_HEADER] = {set_id >> 8, set_id};
-	uint32_t need = size + (set_id == cut->set_id ? 0 : SET_HEADER);
+	uint32_t need = size + (cut->set_opened ? 0 : SET_HEADER);
 
-	if (SET_HEADER + size > cut->max_size)
+	if (padded(cut, SET_HEADER + size) > cut->max_size)
 		return false;
-	if (cut->body->len + need > cut->max_size)
+	if (padded(cut, cut->body->len + need) > cut->max_size)
 		finish_piece(cut);
-	if (cut->set_id != set_id) {
-		if (cut->set_id)
-			put16(cut->body->data + cut->set + 2, cut->body->len - cut->set);
+	if (!cut->set_opened) {
 		cut->set = cut->body->len;
-		cut->set_id = set_id;
+		cut->set_opened = true;
 		g_byte_array_append(cut->body, header, sizeof(header));
 	}
 	g_byte_array_append(cut->body, at, size);
 	cut->n_records++;
+	cut->n_templates += holds_templates(cut->grammar.dialect, set_id);
 	return true;
 }
 
-struct cut_and_shapes {
-	struct cut cut;
-	GHashTable *shapes;
-};
-
 static bool cut_set(void *user, uint16_t id, const uint8_t *at, uint32_t left)
 {
-	struct cut_and_shapes *work = user;
-	const struct shape *known = g_hash_table_lookup(work->shapes, GINT_TO_POINTER(id));
-	bool templates = id == SET_TEMPLATES || id == SET_OPTION_TEMPLATES;
+	struct cut *cut = user;
+	const struct dialect *dialect = cut->grammar.dialect;
+	const struct shape *known = g_hash_table_lookup(cut->grammar.shapes, GINT_TO_POINTER(id));
+	bool templates = holds_templates(dialect, id);
 	struct shape shape;
 
 	if (!templates && !known)
 		return false;
+	/* a set of its own stays one: there are readers that take just the first of several */
+	close_set(cut);
 	for (;;) {
-		uint32_t size = templates ? template_size(id, at, left, &shape)
-					  : record_size(known, at, left);
+		uint32_t size = templates ? template_size(dialect, id, at, left, &shape)
+					  : record_size(dialect, known, at, left);
 
 		if (size == 0)
 			return true;
-		if (!add_record(&work->cut, id, at, size))
+		if (!add_record(cut, id, at, size))
 			return false;
 		at += size;
 		left -= size;
 	}
 }
 
-GPtrArray *message_split(const struct message *message, const GPtrArray *templates,
-			 uint32_t max_size)
+GPtrArray *message_split(const struct message *message, enum encoder_format format,
+			 const GPtrArray *templates, uint32_t max_size)
 {
 	g_autoptr(GPtrArray) pieces = g_ptr_array_new_with_free_func((GDestroyNotify)message_unref);
 	g_autoptr(GHashTable) shapes = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	g_autoptr(GByteArray) body = g_byte_array_new();
-	struct cut_and_shapes work = {
-		.cut = {.message = message, .max_size = max_size, .body = body, .pieces = pieces},
-		.shapes = shapes,
+	struct cut cut = {
+		.grammar = {&dialects[format], shapes},
+		.message = message,
+		.max_size = max_size,
+		.body = body,
+		.pieces = pieces,
 	};
 
 	for (guint i = 0; templates && i < templates->len; i++)
-		each_set(g_ptr_array_index(templates, i), learn_set, shapes);
-	if (!message->n_records || !each_set(message, cut_set, &work))
+		each_set(g_ptr_array_index(templates, i), learn_set, &cut.grammar);
+	if (!message->n_records || !each_set(message, cut_set, &cut))
 		return NULL;
-	finish_piece(&work.cut);
-	if (work.cut.n_done != message->n_records)
+	finish_piece(&cut);
+	if (cut.n_done != message->n_records)
 		return NULL;
 	return g_steal_pointer(&pieces);
 }

@@ -60,26 +60,34 @@ static struct message *message_new(enum message_kind kind, size_t size)
 	return message;
 }
 
-static struct message *template_message(void)
+static struct message *template_message(enum encoder_format format)
 {
+	bool v9 = format == ENCODER_NETFLOW9;
 	struct message *message = message_new(MESSAGE_TEMPLATES, 20 + 18);
 	uint8_t *at = message->body;
 
-	put(&at, 4, 2 << 16 | 20);
+	put(&at, 4, (v9 ? 0 : 2) << 16 | 20);
 	put(&at, 4, TEMPLATE_ID << 16 | 3);
 	put(&at, 4, 148 << 16 | 8); /* flowId */
 	put(&at, 4, 2 << 16 | 8);
 	put(&at, 4, 1 << 16 | 8);
-	put(&at, 4, 3 << 16 | 18);
-	put(&at, 4, OPTIONS_ID << 16 | 2);
-	put(&at, 2, 1);
-	put(&at, 4, 144 << 16 | 4); /* exportingProcessId */
+	put(&at, 4, (v9 ? 1 : 3) << 16 | 18);
+	if (v9) {
+		put(&at, 4, OPTIONS_ID << 16 | 4);
+		put(&at, 2, 4);
+		put(&at, 4, 1 << 16 | 4); /* system */
+	} else {
+		put(&at, 4, OPTIONS_ID << 16 | 2);
+		put(&at, 2, 1);
+		put(&at, 4, 144 << 16 | 4); /* exportingProcessId */
+	}
 	put(&at, 4, 42 << 16 | 8);
 	message->n_records = 2;
+	message->n_sequence = v9;
 	return message;
 }
 
-static struct message *data_message(uint64_t first)
+static struct message *data_message(enum encoder_format format, uint64_t first)
 {
 	size_t size = 4 + RECORDS_PER_MESSAGE * RECORD_SIZE;
 	struct message *message = message_new(MESSAGE_DATA, size);
@@ -91,7 +99,8 @@ static struct message *data_message(uint64_t first)
 		put(&at, 8, PACKETS_PER_RECORD);
 		put(&at, 8, OCTETS_PER_RECORD);
 	}
-	message->n_records = message->n_sequence = message->n_flows = RECORDS_PER_MESSAGE;
+	message->n_records = message->n_flows = RECORDS_PER_MESSAGE;
+	message->n_sequence = format == ENCODER_NETFLOW9 ? 1 : RECORDS_PER_MESSAGE;
 	message->n_packets = RECORDS_PER_MESSAGE * PACKETS_PER_RECORD;
 	message->n_octets = RECORDS_PER_MESSAGE * OCTETS_PER_RECORD;
 	return message;
@@ -139,13 +148,14 @@ void sender_init(struct sender *sender, enum transport_kind transport, uint16_t 
 			},
 	};
 	sender->templates = g_ptr_array_new_with_free_func((GDestroyNotify)message_unref);
-	g_ptr_array_add(sender->templates, template_message());
 }
 
 void sender_start(struct sender *sender)
 {
 	struct collector_callbacks callbacks = {give_templates, give_options, note_change, sender};
 
+	g_ptr_array_set_size(sender->templates, 0);
+	g_ptr_array_add(sender->templates, template_message(sender->settings.protocol));
 	sender->collector = collector_new(&sender->settings, DOMAIN_ID, 0, &callbacks);
 }
 
@@ -158,7 +168,8 @@ void sender_clear(struct sender *sender)
 void sender_give(struct sender *sender, unsigned n_messages)
 {
 	while (n_messages--) {
-		struct message *message = data_message(sender->n_records);
+		struct message *message =
+			data_message(sender->settings.protocol, sender->n_records);
 
 		collector_enqueue(sender->collector, message);
 		message_unref(message);
@@ -295,54 +306,70 @@ static void take_records(struct sink *sink, const uint8_t *at, size_t size)
 			g_array_set_size(sink->seen, number + 1);
 		g_array_index(sink->seen, uint8_t, number)++;
 		sink->n_records++;
-		sink->sequence++;
 	}
 }
 
-static void take_set(struct sink *sink, uint16_t id, const uint8_t *at, size_t size)
+/* Returns how many data records there are. */
+static uint32_t take_set(struct sink *sink, uint16_t id, const uint8_t *at, size_t size)
 {
-	switch (id) {
-	case 2:
+	if (id == sink->first_set) {
 		/* field count 0 is a withdrawal (RFC 7011 8.1): nothing here ever needs one */
 		g_assert_cmpuint(get(at + 2, 2), ==, 3);
 		sink->know_template = true;
 		sink->n_templates++;
-		return;
-	case 3:
-		return;
-	case OPTIONS_ID:
+		return 0;
+	}
+	if (id == sink->first_set + 1)
+		return 0;
+	if (id == OPTIONS_ID) {
 		g_assert_true(sink->know_template);
 		sink->n_options++;
-		sink->sequence++;
-		return;
-	default:
-		g_assert_cmpuint(id, ==, TEMPLATE_ID);
-		take_records(sink, at, size);
+		return 1;
 	}
+	g_assert_cmpuint(id, ==, TEMPLATE_ID);
+	take_records(sink, at, size);
+	return size / RECORD_SIZE;
+}
+
+static void take_header(struct sink *sink, const uint8_t *message, size_t size)
+{
+	const uint8_t *sequence = message + (sink->first_set ? 8 : 12);
+
+	if (sink->first_set)
+		g_assert_cmpuint(get(message + 2, 2), ==, size);
+	g_assert_cmpuint(get(sequence + 4, 4), ==, DOMAIN_ID);
+	/* a datagram session's first message that is seen need not be its first */
+	if (sink->any || sink->type == SOCK_STREAM)
+		sink->n_missing += get(sequence, 4) - sink->sequence;
+	sink->any = true;
+	sink->sequence = get(sequence, 4);
 }
 
 static void take_message(struct sink *sink, const uint8_t *message, size_t size)
 {
-	size_t offset = 16;
+	bool v9 = get(message, 2) == 9;
+	size_t offset = v9 ? 20 : 16;
+	uint32_t n_data = 0, n_templates = 0;
 
-	g_assert_cmpuint(get(message, 2), ==, 10);
-	g_assert_cmpuint(get(message + 2, 2), ==, size);
-	g_assert_cmpuint(get(message + 12, 4), ==, DOMAIN_ID);
-	/* a datagram session's first message that is seen need not be its first */
-	if (sink->any || sink->type == SOCK_STREAM)
-		sink->n_missing += get(message + 8, 4) - sink->sequence;
-	sink->any = true;
-	sink->sequence = get(message + 8, 4);
+	g_assert_cmpuint(get(message, 2), ==, v9 ? 9 : 10);
+	sink->first_set = v9 ? 0 : 2;
+	take_header(sink, message, size);
 	sink->n_messages++;
 	sink->largest = MAX(sink->largest, size);
 	while (offset < size) {
+		uint16_t id = get(message + offset, 2);
 		size_t set_size = get(message + offset + 2, 2);
 
 		g_assert_cmpuint(set_size, >, 4);
 		g_assert_cmpuint(offset + set_size, <=, size);
-		take_set(sink, get(message + offset, 2), message + offset + 4, set_size - 4);
+		n_data += take_set(sink, id, message + offset + 4, set_size - 4);
+		n_templates += id < 256;
 		offset += set_size;
 	}
+	/* RFC 7011 3.1: data records; RFC 3954 5.1: packets, and all records in count */
+	sink->sequence += v9 ? 1 : n_data;
+	if (v9)
+		g_assert_cmpuint(get(message + 2, 2), ==, n_data + n_templates);
 }
 
 void sink_take_stream(struct sink *sink, const uint8_t *data, size_t size)

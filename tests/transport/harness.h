@@ -39,11 +39,12 @@ struct sink {
 	GByteArray *stream; /* what has no message's end yet */
 	GArray *seen;	    /* uint8_t by record number: how often it came */
 	bool know_template;
-	uint32_t sequence; /* expected next */
-	bool any;	   /* a message of this session has come */
+	uint16_t first_set; /* of templates: 2, NetFlow v9: 0 */
+	uint32_t sequence;  /* expected next */
+	bool any;	    /* a message of this session has come */
 	/* totals */
 	uint64_t n_messages, n_templates, n_records, n_options, n_sessions;
-	uint64_t n_missing; /* by sequence numbers */
+	uint64_t n_missing; /* by sequence numbers: records, NetFlow v9: messages */
 	uint32_t largest;   /* message, octets */
 	unsigned n_torn;    /* sessions that ended amid a message */
 };

@@ -8,6 +8,7 @@
 
 #include "collector_private.h"
 #include "transport.h"
+#include "tests/unit/wire_fixture.h"
 
 static struct message *message_of(enum message_kind kind, const GByteArray *body,
 				  uint32_t n_records)
@@ -101,17 +102,20 @@ static struct message *mixed(uint32_t n_records)
 	return message_of(MESSAGE_DATA, body, n_records);
 }
 
-/* Contents without set headers, for comparison. */
-static void flatten(GByteArray *out, const struct message *message)
+/* Contents without set headers, for comparison: an id where it changes. */
+static void flatten(GByteArray *out, const struct message *message, uint16_t *open)
 {
 	uint32_t offset = 0;
 
 	while (offset < message->size) {
+		uint16_t id = message->body[offset] << 8 | message->body[offset + 1];
 		uint32_t size = message->body[offset + 2] << 8 | message->body[offset + 3];
 
 		g_assert_cmpuint(size, >, 4);
 		g_assert_cmpuint(offset + size, <=, message->size);
-		g_byte_array_append(out, message->body + offset, 2);
+		if (id != *open)
+			append16(out, id);
+		*open = id;
 		g_byte_array_append(out, message->body + offset + 4, size - 4);
 		offset += size;
 	}
@@ -141,58 +145,140 @@ static void test_all_sizes(void)
 	struct message *whole = mixed(40);
 
 	for (uint32_t size = 700; size < whole->size + 10; size += 13) {
-		g_autoptr(GPtrArray) pieces = message_split(whole, known, size);
+		g_autoptr(GPtrArray) pieces = message_split(whole, ENCODER_IPFIX, known, size);
 
 		g_assert_nonnull(pieces);
 		for (guint i = 0; i < pieces->len; i++)
 			g_assert_cmpuint(((struct message *)pieces->pdata[i])->size, <=, size);
 		count_records(pieces, whole);
 		if (size >= whole->size) {
-			g_autoptr(GByteArray) before = g_byte_array_new(),
-					      after = g_byte_array_new();
+			const struct message *one = pieces->pdata[0];
 
 			g_assert_cmpuint(pieces->len, ==, 1);
-			flatten(before, whole);
-			flatten(after, pieces->pdata[0]);
-			g_assert_cmpmem(before->data, before->len, after->data, after->len);
+			g_assert_cmpmem(one->body, one->size, whole->body, whole->size);
 		}
 	}
 	message_unref(whole);
 }
 
-/* Nothing is invented and nothing left out: the pieces one behind the other are the whole. */
+/* Nothing is invented and nothing left out: the pieces one behind the other are the whole, but for
+ * the headers of sets that were cut. */
 static void test_same_contents(void)
 {
 	g_autoptr(GPtrArray) known = templates(), pieces = NULL;
-	g_autoptr(GByteArray) joined = g_byte_array_new();
-	struct message *whole = mixed(40), *again;
-	g_autoptr(GPtrArray) one = NULL;
+	g_autoptr(GByteArray) before = g_byte_array_new(), after = g_byte_array_new();
+	struct message *whole = mixed(40);
+	uint16_t open = 0;
 
-	pieces = message_split(whole, known, 800);
+	pieces = message_split(whole, ENCODER_IPFIX, known, 800);
 	g_assert_cmpuint(pieces->len, >, 3);
-	for (guint i = 0; i < pieces->len; i++) {
-		const struct message *piece = g_ptr_array_index(pieces, i);
-
-		g_byte_array_append(joined, piece->body, piece->size);
-	}
-	/* splitting to a size that holds all joins sets of one template */
-	again = message_of(MESSAGE_DATA, joined, 40);
-	one = message_split(again, known, 65535);
-	g_assert_cmpuint(one->len, ==, 1);
-	g_assert_cmpmem(((struct message *)one->pdata[0])->body,
-			((struct message *)one->pdata[0])->size, whole->body, whole->size);
-	message_unref(again);
+	flatten(before, whole, &open);
+	open = 0;
+	for (guint i = 0; i < pieces->len; i++)
+		flatten(after, g_ptr_array_index(pieces, i), &open);
+	g_assert_cmpmem(before->data, before->len, after->data, after->len);
 	message_unref(whole);
 }
 
 static void test_templates(void)
 {
 	g_autoptr(GPtrArray) known = templates(), pieces = NULL;
-	const struct message *whole = g_ptr_array_index(known, 0);
+	struct message *whole = g_ptr_array_index(known, 0);
 
-	pieces = message_split(whole, known, 30);
+	/* templates have no sequence number (RFC 7011 3.1) */
+	whole->n_sequence = 0;
+	pieces = message_split(whole, ENCODER_IPFIX, known, 30);
 	g_assert_cmpuint(pieces->len, ==, 3);
 	count_records(pieces, whole);
+}
+
+static unsigned count_sets(const struct message *message)
+{
+	unsigned n = 0;
+
+	for (uint32_t at = 0; at < message->size;
+	     at += message->body[at + 2] << 8 | message->body[at + 3])
+		n++;
+	return n;
+}
+
+/* Every piece can be read alone: it holds what its count says, and to a reader of its own it is
+ * the same again. */
+static void check_pieces(const GPtrArray *pieces, const struct message *whole,
+			 enum encoder_format format, const GPtrArray *known, uint32_t size)
+{
+	uint64_t n_records = 0, n_flows = 0;
+
+	g_assert_nonnull(pieces);
+	for (guint i = 0; i < pieces->len; i++) {
+		const struct message *piece = pieces->pdata[i];
+		g_autoptr(GPtrArray) again = message_split(piece, format, known, piece->size);
+
+		g_assert_cmpuint(piece->size, <=, size);
+		g_assert_cmpuint(again->len, ==, 1);
+		g_assert_cmpmem(((struct message *)again->pdata[0])->body,
+				((struct message *)again->pdata[0])->size, piece->body,
+				piece->size);
+		g_assert_cmpint(piece->kind, ==, whole->kind);
+		g_assert_cmpuint(piece->uptime_skip_ms, ==, whole->uptime_skip_ms);
+		if (format == ENCODER_NETFLOW9) {
+			g_assert_cmpuint(piece->size % 4, ==, 0);
+			g_assert_cmpuint(piece->n_sequence, ==, 1);
+		}
+		n_records += piece->n_records;
+		n_flows += piece->n_flows;
+	}
+	g_assert_cmpuint(n_records, ==, whole->n_records);
+	g_assert_cmpuint(n_flows, ==, whole->n_flows);
+}
+
+static void split_all(const GPtrArray *messages, enum encoder_format format, const GPtrArray *known,
+		      uint32_t least)
+{
+	for (guint i = 0; i < messages->len; i++) {
+		const struct message *whole = messages->pdata[i];
+
+		for (uint32_t size = least; size <= whole->size + 4; size += 4) {
+			g_autoptr(GPtrArray) pieces = message_split(whole, format, known, size);
+
+			check_pieces(pieces, whole, format, known, size);
+			if (size < whole->size)
+				continue;
+			g_assert_cmpuint(pieces->len, ==, 1);
+			g_assert_cmpuint(count_sets(pieces->pdata[0]), ==, count_sets(whole));
+		}
+	}
+}
+
+/* What the encoders write with the templates that come along: flows, options, templates. */
+static void test_encoded(const void *data)
+{
+	const char *const *what = data;
+	enum encoder_format format =
+		g_str_equal(what[1], "netflow9") ? ENCODER_NETFLOW9 : ENCODER_IPFIX;
+	g_autoptr(GPtrArray) told = NULL;
+	GRand *rand = g_rand_new_with_seed(3);
+	struct flow_record record;
+	struct fixture fixture;
+	struct options options;
+	GPtrArray *known;
+
+	fixture_init(&fixture, what[0], format, 1420);
+	known = encoder_templates(fixture.encoder);
+	for (int i = 0; i < 40; i++) {
+		fixture_random(&record, rand);
+		encoder_append(fixture.encoder, &record);
+	}
+	encoder_flush(fixture.encoder);
+	fixture_options(&options);
+	told = encoder_options(fixture.encoder, &options);
+	g_assert_cmpuint(fixture.messages->len, >, 0);
+	split_all(fixture.messages, format, known, 700);
+	split_all(told, format, known, 300);
+	split_all(known, format, known, 400);
+	options_clear(&options);
+	fixture_clear(&fixture);
+	g_rand_free(rand);
 }
 
 static void test_impossible(void)
@@ -202,14 +288,14 @@ static void test_impossible(void)
 	struct message *whole = mixed(40);
 
 	/* a record that does not fit, a template that is not known, a body that is cut */
-	g_assert_null(message_split(whole, known, 100));
-	g_assert_null(message_split(whole, nothing, 1000));
+	g_assert_null(message_split(whole, ENCODER_IPFIX, known, 100));
+	g_assert_null(message_split(whole, ENCODER_IPFIX, nothing, 1000));
 	for (uint32_t size = 0; size < whole->size; size++) {
 		struct message *cut = g_memdup2(whole, sizeof(*whole) + whole->size);
 
 		cut->size = size;
 		cut = g_realloc(cut, sizeof(*cut) + size);
-		g_assert_null(message_split(cut, known, 1000));
+		g_assert_null(message_split(cut, ENCODER_IPFIX, known, 1000));
 		g_free(cut);
 	}
 	message_unref(whole);
@@ -288,12 +374,24 @@ static void test_sctp_refused(void)
 	g_assert_nonnull(strstr(error->message, "load the module sctp"));
 }
 
+static const char *const encoded[][3] = {
+	{"standard", "ipfix", "/split/encoded/ipfix-standard"},
+	{"full", "ipfix", "/split/encoded/ipfix-full"},
+	{"nfdump", "ipfix", "/split/encoded/ipfix-nfdump"},
+	{"standard", "netflow9", "/split/encoded/netflow9-standard"},
+	{"nfdump", "netflow9", "/split/encoded/netflow9-nfdump"},
+	/* element numbers beyond 32767 */
+	{"ntopng", "netflow9", "/split/encoded/netflow9-ntopng"},
+};
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/split/all-sizes", test_all_sizes);
 	g_test_add_func("/split/same-contents", test_same_contents);
 	g_test_add_func("/split/templates", test_templates);
+	for (size_t i = 0; i < G_N_ELEMENTS(encoded); i++)
+		g_test_add_data_func(encoded[i][2], encoded[i], test_encoded);
 	g_test_add_func("/split/impossible", test_impossible);
 	g_test_add_func("/queue/against-a-list", test_queue);
 	g_test_add_func("/sctp/refused", test_sctp_refused);

@@ -11,14 +11,29 @@
 
 #define MANY 2000 /* messages */
 
-static void test_arrives(const void *address)
+struct arrival_case {
+	const char *path, *address;
+	enum encoder_format format;
+};
+
+static const struct arrival_case arrival_cases[] = {
+	{"/udp/arrives/v4", "127.0.0.1", ENCODER_IPFIX},
+	{"/udp/arrives/v6", "::1", ENCODER_IPFIX},
+	{"/udp/arrives/netflow9", "127.0.0.1", ENCODER_NETFLOW9},
+	{"/udp/arrives/netflow9-v6", "::1", ENCODER_NETFLOW9},
+};
+
+static void test_arrives(const void *data)
 {
+	const struct arrival_case *c = data;
 	struct sender sender;
 	struct sink sink;
 
-	sink_open(&sink, SOCK_DGRAM, address, 0);
+	sink_open(&sink, SOCK_DGRAM, c->address, 0);
 	sender_init(&sender, TRANSPORT_UDP, sink.port);
-	sender.settings.address = (char *)address;
+	sender.settings.address = (char *)c->address;
+	sender.settings.protocol = c->format;
+	sender.settings.max_rate = 10000000; /* no time to spread */
 	sender_start(&sender);
 	for (int i = 0; i < MANY / 100; i++) {
 		sender_give(&sender, 100);
@@ -104,8 +119,8 @@ static void test_refused(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_data_func("/udp/arrives/v4", "127.0.0.1", test_arrives);
-	g_test_add_data_func("/udp/arrives/v6", "::1", test_arrives);
+	for (size_t i = 0; i < G_N_ELEMENTS(arrival_cases); i++)
+		g_test_add_data_func(arrival_cases[i].path, &arrival_cases[i], test_arrives);
 	g_test_add_func("/udp/template-refresh", test_template_refresh);
 	g_test_add_func("/udp/refused", test_refused);
 	return g_test_run();
