@@ -175,6 +175,15 @@ static void add_interface(void *user, const struct interface *interface)
 	g_array_append_val(options->interfaces, row);
 }
 
+static void add_drop_reason(void *user, uint32_t number, const char *name)
+{
+	struct options *options = user;
+	struct options_drop_reason row = {.cause = number};
+
+	g_strlcpy(row.name, name, sizeof(row.name));
+	g_array_append_val(options->drop_reasons, row);
+}
+
 void daemon_drain(struct daemon *d)
 {
 	struct clock_now end;
@@ -284,6 +293,7 @@ void daemon_fill_options(void *user, struct options *options)
 	options->ignored_packets = counters.lost_table_packets + counters.lost_ring_packets;
 	options->ignored_octets = counters.lost_table_bytes + counters.lost_ring_bytes;
 	interfaces_foreach(d->interfaces, add_interface, options);
+	reasons_foreach(d->reasons, add_drop_reason, options);
 }
 
 bool daemon_meter_prepare(struct daemon *d, GError **error)

@@ -99,31 +99,25 @@ static char *group_key(const struct settings *settings, const struct settings_co
 			       settings->enterprise_number, is_choice(c) ? c->name : "");
 }
 
-static struct encode_group *find_group(const struct outputs *o, const char *key)
+/* The file of a template may have changed under its name. */
+static bool fits(const struct encode_group *group, const struct settings *settings,
+		 const struct settings_collector *c)
+{
+	g_autofree char *key = group_key(settings, c);
+
+	return g_str_equal(group->key, key) && template_equal(group->template, c->loaded);
+}
+
+static struct encode_group *find_group(const struct outputs *o, const struct settings *settings,
+				       const struct settings_collector *c)
 {
 	for (guint i = 0; i < o->groups->len; i++) {
 		struct encode_group *g = g_ptr_array_index(o->groups, i);
 
-		if (g_str_equal(g->key, key))
+		if (fits(g, settings, c))
 			return g;
 	}
 	return NULL;
-}
-
-static struct template *load_template(const struct settings *settings,
-				      const struct settings_collector *c, GError **error)
-{
-	g_autofree char *path = settings_template_path(settings, c->template);
-	struct template *template;
-	struct yaml_errors errors;
-
-	yaml_errors_init(&errors, path);
-	template = template_load(path, c->protocol, c->max_message_size, &errors);
-	if (!template)
-		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s",
-			    (const char *)g_ptr_array_index(errors.messages, 0));
-	yaml_errors_clear(&errors);
-	return template;
 }
 
 static struct encode_group *add_group(struct outputs *o, const struct settings *settings,
@@ -141,9 +135,9 @@ static struct encode_group *add_group(struct outputs *o, const struct settings *
 
 	g->key = group_key(settings, c);
 	g->members = g_ptr_array_new();
-	g->template = load_template(settings, c, error);
+	g->template = template_ref(c->loaded);
 	config.template = g->template;
-	g->encoder = g->template ? encoder_new(&config, error) : NULL;
+	g->encoder = encoder_new(&config, error);
 	if (!g->encoder) {
 		encode_group_free(g);
 		return NULL;
@@ -218,8 +212,7 @@ static void route(struct outputs *o)
 static struct output *add_output(struct outputs *o, const struct settings *settings,
 				 const struct settings_collector *c, GError **error)
 {
-	g_autofree char *key = group_key(settings, c);
-	struct encode_group *group = find_group(o, key);
+	struct encode_group *group = find_group(o, settings, c);
 	struct output *output;
 
 	if (!transport_check(c, error)) {
@@ -440,12 +433,10 @@ static bool same_session(const struct settings_collector *a, const struct settin
 static struct output *find_unchanged(struct outputs *o, const struct settings *settings,
 				     const struct settings_collector *c)
 {
-	g_autofree char *key = group_key(settings, c);
-
 	for (guint i = 0; i < o->outputs->len; i++) {
 		struct output *output = g_ptr_array_index(o->outputs, i);
 
-		if (same_session(output->settings, c) && g_str_equal(output->group->key, key) &&
+		if (same_session(output->settings, c) && fits(output->group, settings, c) &&
 		    o->settings->observation_domain_id == settings->observation_domain_id)
 			return output;
 	}

@@ -46,6 +46,23 @@ const char *reasons_name(const struct reasons *reasons, uint32_t number)
 	return name ? name : "";
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+	uintptr_t left = GPOINTER_TO_UINT(a), right = GPOINTER_TO_UINT(b);
+
+	return (left > right) - (left < right);
+}
+
+void reasons_foreach(const struct reasons *reasons,
+		     void (*fn)(void *user, uint32_t number, const char *name), void *user)
+{
+	g_autoptr(GList) numbers =
+		g_list_sort(g_hash_table_get_keys(reasons->names), compare_numbers);
+
+	for (const GList *at = numbers; at; at = at->next)
+		fn(user, GPOINTER_TO_UINT(at->data), g_hash_table_lookup(reasons->names, at->data));
+}
+
 GArray *reasons_numbers(const struct reasons *reasons, char *const *names)
 {
 	GArray *numbers = g_array_new(FALSE, FALSE, sizeof(uint32_t));

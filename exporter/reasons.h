@@ -44,6 +44,10 @@ void reasons_add(void *user, uint32_t number, const char *name);
 /* "" if unknown; lives as long as reasons. */
 const char *reasons_name(const struct reasons *reasons, uint32_t number);
 
+/* In the order of the numbers. */
+void reasons_foreach(const struct reasons *reasons,
+		     void (*fn)(void *user, uint32_t number, const char *name), void *user);
+
 /* Numbers (uint32_t) of names, those that this kernel doesn't have left out; caller frees. */
 GArray *reasons_numbers(const struct reasons *reasons, char *const *names);
 

@@ -42,8 +42,9 @@ struct settings_collector {
 	char *address; /* NULL for a file */
 	char *file;    /* NULL for a network collector */
 	char *template;
-	char *source; /* "" : the kernel's choice */
-	char *group;  /* "" : a group of its own */
+	struct template *loaded; /* what the file of that name says */
+	char *source;		 /* "" : the kernel's choice */
+	char *group;		 /* "" : a group of its own */
 	enum { GROUP_COPY, GROUP_FAILOVER, GROUP_BALANCE } group_mode;
 	enum encoder_format protocol;
 	enum transport_kind transport;

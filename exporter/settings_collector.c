@@ -191,19 +191,39 @@ static void derive(const struct entry *entry)
 		collector->max_message_size = transports[collector->transport].message_size;
 }
 
-static void check_template(const struct settings *settings, const struct entry *entry)
+/* What an earlier entry has loaded for the same use: its remarks are told once. */
+static struct template *find_loaded(const struct settings *settings,
+				    const struct settings_collector *collector)
 {
-	const struct settings_collector *collector = entry->collector;
-	g_autofree char *path = settings_template_path(settings, collector->template);
-	struct template *template = template_load(path, collector->protocol,
-						  collector->max_message_size, entry->errors);
+	for (guint i = 0; i < settings->collectors->len; i++) {
+		const struct settings_collector *other = g_ptr_array_index(settings->collectors, i);
 
-	if (!template)
+		if (other->loaded && !strcmp(other->template, collector->template) &&
+		    other->protocol == collector->protocol &&
+		    other->max_message_size == collector->max_message_size)
+			return other->loaded;
+	}
+	return NULL;
+}
+
+static void load_template(const struct settings *settings, const struct entry *entry)
+{
+	struct settings_collector *collector = entry->collector;
+	struct template *template = find_loaded(settings, collector);
+	g_autofree char *path = NULL;
+
+	if (template) {
+		collector->loaded = template_ref(template);
+		return;
+	}
+	path = settings_template_path(settings, collector->template);
+	collector->loaded = template_load(path, collector->protocol, collector->max_message_size,
+					  entry->errors);
+	if (!collector->loaded)
 		fail(entry, "template",
 		     "template %s can't be used here for the reasons just told; mend %s or name "
 		     "another",
 		     collector->template, path);
-	template_free(template);
 }
 
 static struct settings_collector *new_collector(uint32_t line)
@@ -230,7 +250,7 @@ static void read_entry(const struct settings *settings, const struct entry *entr
 	check_sizes(entry);
 	/* its remarks depend on protocol and size, which must be right then */
 	if (entry->errors->messages->len == before)
-		check_template(settings, entry);
+		load_template(settings, entry);
 }
 
 void settings_read_collectors(struct settings *settings, const struct yaml_node *list,
@@ -258,5 +278,6 @@ void settings_read_collectors(struct settings *settings, const struct yaml_node 
 void settings_collector_free(struct settings_collector *collector)
 {
 	option_scope_clear(SCOPE_COLLECTOR, collector);
+	template_free(collector->loaded);
 	g_free(collector);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads templates/NAME.yaml, and finds the record for a flow. The rules are in template_check.c. */
+/* Reads templates/NAME.yaml. The rules are in template_check.c; template_match.c finds the record
+ * for a flow. */
 #include "config.h"
 
 #include "template.h"
@@ -8,10 +9,6 @@
 
 #include "encoder.h"
 #include "template_check.h"
-
-#define PROTOCOL_ICMP	1
-#define PROTOCOL_TCP	6
-#define PROTOCOL_ICMPV6 58
 
 /* An entry of a list of fields; common entries join several records. */
 struct entry {
@@ -53,6 +50,7 @@ struct template *template_load(const char *path, int format, uint32_t max_messag
 	unsigned int n_errors;
 
 	yaml_errors_init(&loader.errors, path);
+	loader.template->n_refs = 1;
 	loader.template->path = g_strdup(path);
 	loader.template->name = g_path_get_basename(path);
 	if (g_str_has_suffix(loader.template->name, ".yaml"))
@@ -86,9 +84,15 @@ static void free_record(struct template_record *record)
 	g_free(record);
 }
 
+struct template *template_ref(struct template *template)
+{
+	template->n_refs++;
+	return template;
+}
+
 void template_free(struct template *template)
 {
-	if (!template)
+	if (!template || --template->n_refs)
 		return;
 	g_ptr_array_unref(template->records);
 	g_free(template->name);
@@ -429,67 +433,4 @@ static void load_file(struct loader *loader, const struct yaml_node *root)
 	loader->template->options_id = TEMPLATE_FIRST_ID + loader->template->records->len;
 	if (loader->errors.messages->len == 0)
 		template_check_all(&loader->check, root);
-}
-
-static uint32_t match_of(const struct flow_record *record)
-{
-	const struct flow_rtt *rtt = &record->metrics.rtt;
-	uint8_t protocol = record->id.protocol;
-	uint32_t match = TEMPLATE_MATCH_NON_IP;
-
-	if (record->ip_version)
-		match = record->ip_version == 4 ? TEMPLATE_MATCH_IPV4 : TEMPLATE_MATCH_IPV6;
-	if (match != TEMPLATE_MATCH_NON_IP) {
-		if (protocol == PROTOCOL_TCP)
-			match |= TEMPLATE_MATCH_TCP;
-		if (protocol == (record->ip_version == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6))
-			match |= TEMPLATE_MATCH_ICMP;
-	}
-	if (record->has_dns)
-		match |= TEMPLATE_MATCH_DNS;
-	if (rtt->server_us || rtt->client_us || rtt->smoothed_us || rtt->min_us)
-		match |= TEMPLATE_MATCH_RTT;
-	if (record->metrics.drops.packets)
-		match |= TEMPLATE_MATCH_DROP;
-	return match;
-}
-
-static const struct template_record *first_match(const struct template *template, uint32_t match,
-						 bool drop_records)
-{
-	for (unsigned int i = 0; i < template->records->len; i++) {
-		const struct template_record *record = template->records->pdata[i];
-		bool is_drop_record = template->drops == TEMPLATE_DROPS_RECORD &&
-				      record->match & TEMPLATE_MATCH_DROP;
-
-		if (is_drop_record == drop_records && (record->match & match) == record->match)
-			return record;
-	}
-	return NULL;
-}
-
-const struct template_record *template_match_flow(const struct template *template,
-						  const struct flow_record *record)
-{
-	return first_match(template, match_of(record), false);
-}
-
-const struct template_record *template_match_drops(const struct template *template,
-						   const struct flow_record *record)
-{
-	if (template->drops != TEMPLATE_DROPS_RECORD || !record->metrics.drops.packets)
-		return NULL;
-	return first_match(template, match_of(record), true);
-}
-
-bool template_uses_own(const struct template *template)
-{
-	for (unsigned int i = 0; i < template->records->len; i++) {
-		const struct template_record *record = template->records->pdata[i];
-
-		for (uint32_t j = 0; j < record->n_fields; j++)
-			if (record->fields[j].field->pen == FIELD_OWN)
-				return true;
-	}
-	return false;
 }

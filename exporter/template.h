@@ -43,6 +43,7 @@ struct template_record {
 
 struct template
 {
+	unsigned int n_refs;
 	char *name;
 	char *path;
 	char *description;
@@ -59,7 +60,13 @@ struct template
  * 0: not checked. */
 struct template *template_load(const char *path, int format, uint32_t max_message_size,
 			       struct yaml_errors *errors);
-void template_free(struct template *template);
+/* Another owner, who frees it too: the configuration that loaded it and the encoders that use it.
+ */
+struct template *template_ref(struct template *template);
+void template_free(struct template *template); /* NULL is fine */
+
+/* Both make the same records of the same flows; name and description don't matter. */
+bool template_equal(const struct template *a, const struct template *b);
 
 /* The first record that fits the flow (drop records aside when drops are records of their own), or
  * NULL. */

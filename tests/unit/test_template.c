@@ -327,6 +327,42 @@ static void match_nothing(void)
 	template_free(template);
 }
 
+static void equal(void)
+{
+	static const char *const others[] = {
+		"drops: record\nrecords:\n  - {name: a, match: [ipv4], fields: "
+		"[packetDeltaCount]}\n"
+		"  - {name: b, match: [drop], fields: [packetDeltaCount, forwardingStatus]}\n",
+		"type_records: true\nrecords: [{name: a, match: [ipv4], fields: "
+		"[packetDeltaCount]}]\n",
+		"records: [{name: a, match: [ipv6], fields: [packetDeltaCount]}]\n",
+		"records: [{name: a, match: [ipv4], fields: [octetDeltaCount]}]\n",
+		"records: [{name: a, match: [ipv4], fields: [{name: packetDeltaCount, length: "
+		"4}]}]\n",
+		"records: [{name: a, match: [ipv4], fields: [packetDeltaCount, "
+		"octetDeltaCount]}]\n",
+	};
+	struct template *one =
+		fixture_template("description: one\nrecords:\n"
+				 "  - {name: a, match: [ipv4], fields: [packetDeltaCount]}\n",
+				 ENCODER_IPFIX, 1420);
+	struct template *same = fixture_template(
+		"records: [{name: b, match: [ipv4], fields: [packetDeltaCount]}]\n", ENCODER_IPFIX,
+		1420);
+
+	g_assert_true(template_equal(one, same));
+	for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
+		struct template *other = fixture_template(others[i], ENCODER_IPFIX, 1420);
+
+		g_assert_false(template_equal(one, other));
+		template_free(other);
+	}
+	template_free(template_ref(one));
+	g_assert_cmpstr(one->name, !=, NULL); /* still there */
+	template_free(same);
+	template_free(one);
+}
+
 static uint32_t record_size(const char *name, const char *record)
 {
 	struct template *template = fixture_template(name, ENCODER_IPFIX, 1420);
@@ -361,6 +397,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/template/match_inline", match_inline);
 	g_test_add_func("/template/match_record", match_record);
 	g_test_add_func("/template/match_nothing", match_nothing);
+	g_test_add_func("/template/equal", equal);
 	g_test_add_func("/template/sizes", sizes);
 	return g_test_run();
 }
