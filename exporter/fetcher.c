@@ -300,6 +300,7 @@ struct flow_fetcher *flow_fetcher_new(const struct flow_fetcher_config *config,
 		return NULL;
 	}
 	fetcher_drops_open(f);
+	fetcher_netdev_open(f);
 	fetcher_attach_init(f);
 	if (!config->precise && !fetcher_tie_jiffies(f)) {
 		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
@@ -317,6 +318,7 @@ void flow_fetcher_close(struct flow_fetcher *f)
 		return;
 	fetcher_attach_clear(f);
 	fetcher_drops_close(f);
+	fetcher_netdev_close(f);
 	ring_buffer__free(f->ring);
 	unmap(f->slots4, f->n_slots4 * sizeof(*f->slots4));
 	unmap(f->slots6, f->n_slots6 * sizeof(*f->slots6));
@@ -413,6 +415,9 @@ void flow_fetcher_usage(const struct flow_fetcher *f, struct flow_fetcher_usage 
 	usage->n_cpus = f->n_cpus;
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
 		usage->slots_used += f->partitions[cpu].slots_used;
+	if (fetcher_netdev_program(f))
+		program_usage(fetcher_netdev_program(f), &usage->run_count[3],
+			      &usage->run_time_ns[3]);
 	if (f->drops)
 		program_usage(fetcher_drops_program(f), &usage->run_count[2],
 			      &usage->run_time_ns[2]);

@@ -205,6 +205,7 @@ bool flow_fetcher_attach(struct flow_fetcher *f, uint8_t netns, int netns_fd, ui
 		return fail(error, way, err);
 	g_array_append_val(f->hooks, hook);
 	fetcher_drops_interface(f, netns, netns_fd, ifindex, drop_flag(direction), true);
+	fetcher_netdev_hooked(f, netns, netns_fd);
 	return true;
 }
 
@@ -227,6 +228,7 @@ void flow_fetcher_detach(struct flow_fetcher *f, uint8_t netns, int netns_fd, ui
 		leave_netns(f, netns_fd);
 	}
 	fetcher_drops_interface(f, netns, netns_fd, ifindex, drop_flag(direction), false);
+	fetcher_netdev_unhooked(f);
 	g_array_remove_index_fast(f->hooks, hook - (struct hook *)(void *)f->hooks->data);
 }
 

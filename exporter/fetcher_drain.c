@@ -326,6 +326,7 @@ static void scan_partition(struct flow_fetcher *f, uint32_t cpu)
 size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *f, uint64_t now_mono_ns)
 {
 	f->n_deltas = 0;
+	fetcher_netdev_update(f);
 	flow_fetcher_read_ringbuf(f, now_mono_ns);
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
 		if (!is_at_rest(f, cpu))

@@ -69,6 +69,7 @@ struct flow_fetcher {
 	GHashTable *flag_owners;     /* (namespace, low 16 bits of an index) -> index */
 	GArray *hooks;		     /* struct hook */
 	struct fetcher_drops *drops; /* NULL: not tracked */
+	struct fetcher_netdev *netdev;
 	int own_netns_fd;
 	bool tcx_missing;
 };
@@ -97,6 +98,14 @@ void fetcher_drops_interface(struct flow_fetcher *fetcher, uint8_t netns, int ne
 void fetcher_drops_slot(struct flow_fetcher *fetcher, const struct flow_event_drop_slot *event);
 void fetcher_drops_scan(struct flow_fetcher *fetcher);
 const struct bpf_program *fetcher_drops_program(const struct flow_fetcher *fetcher);
+
+/* fetcher_netdev.c: nothing of it fails */
+void fetcher_netdev_open(struct flow_fetcher *fetcher);
+void fetcher_netdev_close(struct flow_fetcher *fetcher);
+void fetcher_netdev_hooked(struct flow_fetcher *fetcher, uint8_t netns, int netns_fd);
+void fetcher_netdev_unhooked(struct flow_fetcher *fetcher);
+void fetcher_netdev_update(struct flow_fetcher *fetcher);
+const struct bpf_program *fetcher_netdev_program(const struct flow_fetcher *fetcher); /* or NULL */
 
 /* fetcher_signals.c: before load */
 #define FETCHER_SIGNAL_TIMEOUT_NS 5000000000ull /* what comes later is no answer */

@@ -74,6 +74,17 @@ static __always_inline u8 interface_flags(u32 netns, u32 ifindex)
 	return flags ? *flags : 0;
 }
 
+static __always_inline bool is_metered_somewhere(u32 ifindex)
+{
+	for (u32 i = 0; i < FLOW_MAX_NETNS; i++) {
+		if (i >= n_netns)
+			break;
+		if (interface_flags(i, ifindex) & (DROP_IFACE_INGRESS | DROP_IFACE_COVERED))
+			return true;
+	}
+	return false;
+}
+
 /* Where the packet is counted; false: on no metered interface. A covered one stands for those below
  * it: user space knows them. */
 static __always_inline bool counted_at(struct sk_buff *skb, const struct skb_way *way, u32 *iface,
@@ -83,7 +94,7 @@ static __always_inline bool counted_at(struct sk_buff *skb, const struct skb_way
 
 	if (way->unsure) {
 		*iface = FLOW_IFACE(0, FLOW_INGRESS, way->in);
-		return true;
+		return is_metered_somewhere(way->in);
 	}
 	if (interface_flags(way->netns, way->in) & (DROP_IFACE_INGRESS | DROP_IFACE_COVERED)) {
 		*iface = FLOW_IFACE(way->netns, FLOW_INGRESS, way->in);
@@ -219,6 +230,9 @@ static __always_inline void identify(struct sk_buff *skb, struct sock *rx_sk, u3
 		c->unread_packets++;
 		return;
 	}
+	/* goes with the datagram that it was put together to, which has been counted as a whole */
+	if (way.unsure && h.is_later_fragment)
+		return;
 	if (way.sk && h.key.protocol == IPPROTO_TCP)
 		state = SKB_READ(way.sk, __sk_common.skc_state);
 	if (is_harmless(&h, reason, state))

@@ -353,6 +353,7 @@ static inline void flow_id_from_key(struct flow_id *id, const struct flow_key6 *
 #define DROP_IFACE_COVERED 1 /* counted below */
 #define DROP_IFACE_INGRESS 4 /* hooked */
 #define DROP_IFACE_EGRESS  8
+#define DROP_IFACE_QUEUE   16 /* its DNS is seen by trace_net_packets */
 
 /* Of one CPU. */
 struct drop_counters {

@@ -52,6 +52,7 @@ struct sock_common {
 	__be32 skc_rcv_saddr;
 	__be16 skc_dport;
 	__u16 skc_num;
+	unsigned int skc_hash;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
@@ -245,6 +246,7 @@ struct skb_headers {
 	u32 bytes;	      /* IP-layer octets, of all segments of a GSO packet */
 	u32 packets;
 	u32 l4; /* offset of the transport header in the buffer, 0: none */
+	bool is_later_fragment;
 };
 
 /* near: they have been read with the header, else NULL. */
@@ -272,6 +274,7 @@ static __always_inline void skb_fragment_ports(struct skb_headers *h, u32 id, u8
 	struct fragment_id key = {};
 	struct fragment_head *head;
 
+	h->is_later_fragment = true;
 	fragment_key(&key, &h->key, id, netns);
 	head = bpf_map_lookup_elem(&fragments, &key);
 	if (!head)
