@@ -130,3 +130,7 @@ golden_tests = tests/unit/test_ipfix tests/unit/test_netflow9 tests/unit/test_de
 update-golden: $(golden_tests)
 	@for t in $(golden_tests); do BPFLOWD_SRC='$(abs_top_srcdir)' UPDATE_GOLDEN=1 ./$$t --tap | grep '^not ok'; done; true
 .PHONY: update-golden
+
+UNIT_TESTS += tests/unit/test_dns
+tests_unit_test_dns_SOURCES = tests/unit/test_dns.c
+tests_unit_test_dns_LDADD = $(unit_ldadd)

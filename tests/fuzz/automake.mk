@@ -39,3 +39,18 @@ check-fuzz-settings: config.h
 		-artifact_prefix=$(abs_top_builddir)/tests/fuzz/settings- $(abs_top_builddir)/tests/fuzz/found/settings \
 		$(abs_top_srcdir)/tests/fuzz/corpus/settings $(abs_top_srcdir)/tests/data/bad
 CLEANFILES += tests/fuzz/search_settings
+
+FUZZERS += tests/fuzz/fuzz_dns
+fuzz_dns_sources = exporter/dns.c exporter/record.c exporter/clock.c
+tests_fuzz_fuzz_dns_SOURCES = tests/fuzz/fuzz_dns.c tests/fuzz/replay.c
+tests_fuzz_fuzz_dns_LDADD = $(unit_ldadd)
+
+.PHONY: check-fuzz-dns
+check-fuzz: check-fuzz-dns
+check-fuzz-dns: config.h
+	@$(MKDIR_P) tests/fuzz/found/dns
+	$(CLANG) $(FUZZ_FLAGS) $(DEFS) $(AM_CPPFLAGS) -I. $(GLIB_CFLAGS) -o tests/fuzz/search_dns \
+		$(top_srcdir)/tests/fuzz/fuzz_dns.c $(addprefix $(top_srcdir)/,$(fuzz_dns_sources)) $(GLIB_LIBS)
+	cd tests/fuzz && ./search_dns -max_total_time=$(FUZZ_SECONDS) -max_len=600 -artifact_prefix=dns- \
+		found/dns $(abs_top_srcdir)/tests/fuzz/corpus/dns
+CLEANFILES += tests/fuzz/search_dns
