@@ -8,12 +8,9 @@
 #ifndef BPFLOWD_ACCOUNT_BPF_H
 #define BPFLOWD_ACCOUNT_BPF_H
 
+#include "kernel/hint.bpf.h"
 #include "kernel/parse.bpf.h"
 #include "kernel/slot.bpf.h"
-
-#define FAR_HINTS 256  /* per CPU */
-#define FAR_TRIES 8    /* packets that ask the egress hook for the far interface, */
-#define FAR_AGAIN 1024 /* in each so many of a flow that got no answer yet */
 
 /* Set before load. */
 extern const volatile u32 groups4; /* groups of one partition */
@@ -53,34 +50,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } direct_flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, FLOW_MAX_CPUS);
-	__type(key, u32);
-	__type(value, struct flow_counters);
-} counters SEC(".maps");
-
-/* New flows that came in and whose way out is not known yet, by the skb's hash. */
-struct far_hint {
-	u32 hash;
-	u32 slot; /* FAR_IPV6: of the IPv6 table */
-	u32 told; /* interface that has answered, 0: none */
-	u16 gen;  /* low bits */
-	u16 tick; /* low bits of jiffies when it was left */
-};
-
-#define FAR_IPV6 0x80000000u
-
-_Static_assert(sizeof(struct far_hint) == 16, "four hints in a cache line");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FAR_HINTS);
-	__type(key, u32);
-	__type(value, struct far_hint);
-} far_hints SEC(".maps");
 
 /* What one skb adds to its flow. */
 struct sample {
@@ -204,23 +173,6 @@ static __always_inline void count_ring_loss(struct flow_counters *c, const struc
 	c->lost_ring_bytes += s->bytes;
 }
 
-/* Leaves word for the egress hook, which meets this packet next on the same CPU. */
-static __noinline int leave_far_hint(struct __sk_buff *skb, u32 cpu, u32 index, u32 gen,
-				     u32 is_ipv6)
-{
-	u32 hash = bpf_get_hash_recalc(skb), k = cpu * FAR_HINTS + (hash & (FAR_HINTS - 1));
-	struct far_hint *hint = bpf_map_lookup_elem(&far_hints, &k);
-
-	if (!hint)
-		return 0;
-	hint->hash = hash;
-	hint->slot = is_ipv6 ? index | FAR_IPV6 : index;
-	hint->told = 0;
-	hint->gen = gen;
-	hint->tick = bpf_jiffies64();
-	return 0;
-}
-
 static __always_inline void fill_cold(struct __sk_buff *skb, struct flow_cold *cold,
 				      const struct packet *p, const struct sample *s, u32 iface)
 {
@@ -285,7 +237,7 @@ static __noinline int insert4(struct __sk_buff *skb, struct packet *p, struct sa
 	gen_settle(&slot->hot.gen);
 	c->created_flows++;
 	if (FLOW_IFACE_DIRECTION(p->key4.iface) == FLOW_INGRESS)
-		leave_far_hint(skb, s->cpu, group * FLOW_WAYS + (chosen & 3), slot->hot.gen, 0);
+		leave_far_hint(skb, s->cpu, group * FLOW_WAYS + (chosen & 3), slot->hot.gen, p->l3);
 	return 0;
 }
 
@@ -340,14 +292,9 @@ static __noinline int insert6(struct __sk_buff *skb, struct packet *p, struct sa
 	gen_settle(&slot->hot.gen);
 	c->created_flows++;
 	if (FLOW_IFACE_DIRECTION(p->key6.iface) == FLOW_INGRESS)
-		leave_far_hint(skb, s->cpu, group * FLOW_WAYS + (chosen & 3), slot->hot.gen, 1);
+		leave_far_hint(skb, s->cpu, FAR_IPV6 | (group * FLOW_WAYS + (chosen & 3)),
+			       slot->hot.gen, far_l3(p));
 	return 0;
-}
-
-static __always_inline bool wants_far_hint(const struct flow_hot *h, u32 iface)
-{
-	return h->packets % FAR_AGAIN < FAR_TRIES && !(h->tcp_flags & FLOW_FAR_KNOWN) &&
-	       FLOW_IFACE_DIRECTION(iface) == FLOW_INGRESS;
 }
 
 /* Adds to the flow's slot; the hot path. Null: the flow has none in its group. */

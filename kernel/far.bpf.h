@@ -2,8 +2,8 @@
 /*
  * The far side of a flow that is counted where it comes in: the egress hook sees by which interface
  * it really leaves, behind routing, policy rules and NAT, and tells the flow. A new flow leaves a
- * hint under the skb's hash, which stays with the skb on its way; the egress hook of the same CPU
- * finds it. Whatever leaves a doubt makes the far interface unknown: never a wrong one.
+ * hint (hint.bpf.h); the egress hook of the same CPU finds it by what the packet still is. Whatever
+ * leaves a doubt makes the far interface unknown: never a wrong one.
  */
 #ifndef BPFLOWD_FAR_BPF_H
 #define BPFLOWD_FAR_BPF_H
@@ -17,8 +17,7 @@
 
 extern const volatile u8 netns;
 
-/* NAT gives one end another address. What has the same hash and another port alone is another flow:
- * of ICMP, of fragments, of IPv6 with a flow label the hash knows no ports. */
+/* NAT gives one end another address; with another port alone it is another flow. */
 static __always_inline bool is_same_flow(u32 src_differs, u32 dst_differs, u32 ports_a, u32 ports_b)
 {
 	u32 differ = ports_a ^ ports_b;
@@ -28,8 +27,8 @@ static __always_inline bool is_same_flow(u32 src_differs, u32 dst_differs, u32 p
 	return (same_src && (same_dst || dst_differs)) || (same_dst && src_differs);
 }
 
-/* A second answer to one question is a copy, a flood, or a redirection behind our hook: which way
- * is the flow's own can't be told. */
+/* A second answer is a copy, a flood, or a redirection behind our hook: which way is the flow's own
+ * can't be told. */
 static __always_inline void answer(struct flow_hot *hot, struct flow_cold *cold,
 				   struct far_hint *hint, u32 ifindex, u16 vlan)
 {
@@ -37,7 +36,7 @@ static __always_inline void answer(struct flow_hot *hot, struct flow_cold *cold,
 
 	hint->told = ifindex;
 	if (again) {
-		hint->hash = 0;
+		hint->tag = 0;
 		cold->far_ifindex = 0;
 		cold->far_vlan = 0;
 		hot->tcp_flags &= ~FLOW_FAR_KNOWN;
@@ -61,10 +60,8 @@ static __noinline int tell4(struct packet *p, struct far_hint *hint, u32 ifindex
 	if ((u16)v->hot.gen != hint->gen || v->key.protocol != p->key4.protocol ||
 	    FLOW_IFACE_NETNS(v->key.iface) != netns ||
 	    !is_same_flow(v->key.src_addr ^ p->key4.src_addr, v->key.dst_addr ^ p->key4.dst_addr,
-			  *(u32 *)&v->key.src_port, *(u32 *)&p->key4.src_port)) {
-		hint->hash = 0;
+			  *(u32 *)&v->key.src_port, *(u32 *)&p->key4.src_port))
 		return 0;
-	}
 	answer(&v->hot, &details->way[way], hint, ifindex, p->key4.vlan);
 	return 0;
 }
@@ -89,28 +86,42 @@ static __noinline int tell6(struct packet *p, struct far_hint *hint, u32 ifindex
 	    v->key.eth_proto != p->key6.eth_proto || FLOW_IFACE_NETNS(v->key.iface) != netns ||
 	    !is_same_flow(differ16(v->key.src_addr, p->key6.src_addr),
 			  differ16(v->key.dst_addr, p->key6.dst_addr), *(u32 *)&v->key.src_port,
-			  *(u32 *)&p->key6.src_port)) {
-		hint->hash = 0;
+			  *(u32 *)&p->key6.src_port))
 		return 0;
-	}
 	answer(&v->hot, &v->cold, hint, ifindex, p->key6.vlan);
 	return 0;
 }
 
-static __noinline int follow_far_hint(struct __sk_buff *skb, u32 cpu, u32 hash, u32 ethernet)
+static __noinline int follow_far_hint(struct __sk_buff *skb, u32 cpu, u32 ethernet)
 {
-	u32 k = cpu * FAR_HINTS + (hash & (FAR_HINTS - 1));
-	struct far_hint *hint = bpf_map_lookup_elem(&far_hints, &k);
-	struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
+	const u8 *data = (const u8 *)(long)skb->data, *end = (const u8 *)(long)skb->data_end;
+	u16 proto = skb->protocol;
+	struct scratch *room;
+	struct far_hint *hint;
+	u32 l3 = 0, tag, k;
 	struct packet *p;
 	int family;
 
-	if (!hint || !room)
-		return 0;
-	if ((u16)((u16)bpf_jiffies64() - hint->tick) > FAR_FRESH_TICKS) {
-		hint->hash = 0;
-		return 0;
+	if (ethernet) {
+		if (data + ETH_HLEN + 4 > end)
+			return 0;
+		l3 = ETH_HLEN;
+		proto = load_half(data + 12);
+		if (proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD)) {
+			proto = load_half(data + 16);
+			l3 = ETH_HLEN + 4;
+		}
 	}
+	if (proto != bpf_htons(ETH_P_IP) && proto != bpf_htons(ETH_P_IPV6))
+		l3 = FAR_NON_IP;
+	tag = far_tag(data, end, l3, proto != bpf_htons(ETH_P_IP));
+	k = far_place(cpu, tag);
+	hint = bpf_map_lookup_elem(&far_hints, &k);
+	room = bpf_map_lookup_elem(&scratch, &cpu);
+	if (!hint || !room || !tag || hint->tag != tag || hint->told == skb->ifindex)
+		return 0;
+	if ((u16)((u16)bpf_jiffies64() - hint->tick) > FAR_FRESH_TICKS)
+		return 0;
 	p = &room->packet;
 	__builtin_memset(p, 0, sizeof(*p));
 	family = parse_any(skb, p, FLOW_IFACE(netns, FLOW_EGRESS, skb->ifindex), ethernet, 0);
@@ -118,21 +129,15 @@ static __noinline int follow_far_hint(struct __sk_buff *skb, u32 cpu, u32 hash, 
 		return tell4(p, hint, skb->ifindex);
 	if (family != PARSE_IPV4 && (hint->slot & FAR_IPV6))
 		return tell6(p, hint, skb->ifindex);
-	hint->hash = 0;
 	return 0;
 }
 
-/* For each packet that came in elsewhere: nearly always one look at a cached line. */
-static __always_inline void tell_far(struct __sk_buff *skb, u32 cpu, u32 ethernet)
+/* For each packet that came in elsewhere; while no flow begins on this CPU, one comparison. */
+static __always_inline void tell_far(struct __sk_buff *skb, const struct flow_counters *c, u32 cpu,
+				     u32 ethernet)
 {
-	u32 hash = skb->hash, k = cpu * FAR_HINTS + (hash & (FAR_HINTS - 1));
-	struct far_hint *hint;
-
-	if (!hash)
-		return;
-	hint = bpf_map_lookup_elem(&far_hints, &k);
-	if (hint && unlikely(hint->hash == hash) && hint->told != skb->ifindex)
-		follow_far_hint(skb, cpu, hash, ethernet);
+	if (unlikely(bpf_jiffies64() - c->far_tick <= FAR_FRESH_TICKS))
+		follow_far_hint(skb, cpu, ethernet);
 }
 
 #endif

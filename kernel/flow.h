@@ -383,7 +383,8 @@ struct flow_counters {
 	__u64 dns_overflow;	 /* queries that dns_flows had no room for */
 	__u64 rtt_overflow;	 /* handshakes that flow_sequences had no room for */
 	__u64 lost_events;	 /* DNS and RTT events that the ring had no room for */
-	__u64 reserved[7];
+	__u64 far_tick;		 /* no counter: jiffies of the latest far hint (far.bpf.h) */
+	__u64 reserved[6];
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct flow_counters) == 192, "counters of a CPU fill whole cache lines");

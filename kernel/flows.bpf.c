@@ -23,8 +23,9 @@ const volatile __u8 dns_enabled = 0;
 /* By the low 16 bits of the interface index: index << 8, flags; user space writes. */
 #define IFACE_COVERED	  1 /* what comes in here was counted here or below */
 #define IFACE_NO_ETHERNET 2
-#define IFACE_HELD	  4 /* its ingress hook counts nothing: what comes in is counted where it leaves \
-			     */
+#define IFACE_HELD                                                                     \
+	4 /* its ingress hook counts nothing: what comes in is counted where it leaves \
+	   */
 __u32 iface_flags[1 << 16];
 __u64 sampled_jiffies; /* by sample_clock, */
 __u64 sampled_ns;      /* which reads this second */
@@ -96,7 +97,7 @@ static __always_inline int count4(struct __sk_buff *skb, struct packet *p, struc
 	}
 	touch(&slot->hot, s);
 	if (unlikely(wants_far_hint(&slot->hot, p->key4.iface)))
-		leave_far_hint(skb, s->cpu, at, slot->hot.gen, 0);
+		leave_far_hint(skb, s->cpu, at, slot->hot.gen, p->l3);
 	return end_handshake(&slot->hot, s->flags);
 }
 
@@ -112,7 +113,7 @@ static __always_inline int count6(struct __sk_buff *skb, struct packet *p, struc
 	}
 	touch(&slot->hot, s);
 	if (unlikely(wants_far_hint(&slot->hot, p->key6.iface)))
-		leave_far_hint(skb, s->cpu, at, slot->hot.gen, 1);
+		leave_far_hint(skb, s->cpu, at | FAR_IPV6, slot->hot.gen, far_l3(p));
 	return end_handshake(&slot->hot, s->flags);
 }
 
@@ -196,6 +197,7 @@ static __always_inline int meter_plain4(struct __sk_buff *skb, struct packet *p,
 		if (!room)
 			return 0;
 		__builtin_memset(room->packet.mpls, 0, sizeof(room->packet.mpls));
+		room->packet.l3 = ETH_HLEN;
 		room->packet.w[0] = p->w[0];
 		room->packet.w[1] = p->w[1];
 		room->packet.w[2] = p->w[2];
@@ -205,7 +207,7 @@ static __always_inline int meter_plain4(struct __sk_buff *skb, struct packet *p,
 	}
 	touch(&slot->hot, &s);
 	if (unlikely(wants_far_hint(&slot->hot, iface)))
-		leave_far_hint(skb, cpu, at, slot->hot.gen, 0);
+		leave_far_hint(skb, cpu, at, slot->hot.gen, ETH_HLEN);
 	if (end_handshake(&slot->hot, 0))
 		track_ack(skb, iface, cpu);
 	return 0;
@@ -233,6 +235,7 @@ static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p,
 		if (!room)
 			return 0;
 		__builtin_memset(room->packet.mpls, 0, sizeof(room->packet.mpls));
+		room->packet.l3 = ETH_HLEN;
 		room->packet.key6 = p->key6;
 		room->sample = s;
 		insert6(skb, &room->packet, &room->sample, group, way);
@@ -241,7 +244,7 @@ static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p,
 	}
 	touch(&slot->hot, &s);
 	if (unlikely(wants_far_hint(&slot->hot, iface)))
-		leave_far_hint(skb, cpu, at, slot->hot.gen, 1);
+		leave_far_hint(skb, cpu, at | FAR_IPV6, slot->hot.gen, ETH_HLEN);
 	if (end_handshake(&slot->hot, 0))
 		track_ack(skb, iface, cpu);
 	return 0;
@@ -255,20 +258,20 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 	struct flow_counters *c;
 	struct packet p;
 
+	c = bpf_map_lookup_elem(&counters, &cpu);
+	if (!c)
+		return TC_ACT_UNSPEC;
 	if (direction == FLOW_EGRESS) {
 		u32 from = skb->ingress_ifindex;
 
 		if (from) {
-			tell_far(skb, cpu, !(flags & IFACE_NO_ETHERNET));
+			tell_far(skb, c, cpu, !(flags & IFACE_NO_ETHERNET));
 			if (count_once && (flags_of(from) & IFACE_COVERED))
 				return TC_ACT_UNSPEC;
 		}
 	} else if (flags & IFACE_HELD) {
 		return TC_ACT_UNSPEC;
 	}
-	c = bpf_map_lookup_elem(&counters, &cpu);
-	if (!c)
-		return TC_ACT_UNSPEC;
 	if (sampling > 1 && bpf_get_prandom_u32() % sampling) {
 		c->unsampled_packets++;
 		return TC_ACT_UNSPEC;

@@ -115,6 +115,10 @@ TESTS += $(CLI_TESTS)
 EXTRA_DIST += $(CLI_TESTS) tests/data/bad
 
 E2E_TESTS += tests/cli/ctl.sh
+
+# count: once
+E2E_TESTS += tests/e2e/once_route.sh
+EXTRA_DIST += tests/e2e/once_lib.sh tests/data/once.yaml
 EXTRA_DIST += tests/cli/canned.py
 
 UNIT_TESTS += tests/unit/test_views
