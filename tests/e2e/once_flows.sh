@@ -51,9 +51,9 @@ long_flow() { # NAME SOURCE OLD-WAY NEW-WAY
 route_changes() {
 	local pids=() pid
 	meter '["*", "!lo"]' <<<"active_timeout: 1s"
-	in_ns lan "$blast" --interface l0 --dst-mac "$router_mac" --src 10.16.2.1 --dst 10.63.0.1 --packets 3000 --rate 500 &
+	in_ns lan "$blast" --interface l0 --dst-mac "$router_mac" --src 10.16.2.1 --dst 10.63.0.1 --packets 3000 --rate 500 >"$work/blast.out" &
 	pids+=($!)
-	in_ns lan "$blast" --interface l0 --dst-mac "$router_mac" --src fd10::2 --dst fd63::1 --proto tcp --packets 3000 --rate 500 &
+	in_ns lan "$blast" --interface l0 --dst-mac "$router_mac" --src fd10::2 --dst fd63::1 --proto tcp --packets 3000 --rate 500 >"$work/blast.out" &
 	pids+=($!)
 	# its packets come by both CPUs in turn
 	for ((i = 0; i < 60; i++)); do
