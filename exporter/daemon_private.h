@@ -31,6 +31,7 @@ struct daemon {
 	struct record_resolver resolver;
 	struct clock_now now; /* of the drain that is going on */
 	struct clock_now start;
+	uint64_t n_exported; /* flows that ended */
 	struct report_process process;
 	guint drain_timer;
 	guint ring_watch;

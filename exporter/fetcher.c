@@ -279,6 +279,7 @@ static void plan(struct flow_fetcher *f)
 	f->shadow4 = g_new0(struct shadow, f->n_slots4);
 	f->shadow6 = g_new0(struct shadow, f->n_slots6);
 	f->partitions = g_new0(struct partition, f->n_cpus);
+	f->stash = g_byte_array_new();
 	f->flag_owners = g_hash_table_new(NULL, NULL);
 	f->map_ids = g_hash_table_new(NULL, NULL);
 	f->tcx_missing = f->config.force_clsact;
@@ -329,6 +330,7 @@ void flow_fetcher_close(struct flow_fetcher *f)
 	g_free(f->shadow4);
 	g_free(f->shadow6);
 	g_free(f->partitions);
+	g_byte_array_unref(f->stash);
 	g_hash_table_unref(f->flag_owners);
 	g_hash_table_unref(f->map_ids);
 	g_free(f);

@@ -91,6 +91,10 @@ size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *fetcher, uint64_t
 
 /* Only the ring. Returns the number of records. */
 size_t flow_fetcher_read_ringbuf(struct flow_fetcher *fetcher, uint64_t now_mono_ns);
+/* Empties the ring into memory, for callers inside a callback of the cache: the next read takes it
+ * from there. Flows that all end at once turn over at once, and the ring must not fill meanwhile.
+ */
+void flow_fetcher_stash_ringbuf(struct flow_fetcher *fetcher);
 int flow_fetcher_ringbuf_fd(const struct flow_fetcher *fetcher); /* readable when half full */
 
 /* Drops DNS queries and handshakes that waited longer than timeout_ns. Returns how many. */

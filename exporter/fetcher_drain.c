@@ -19,7 +19,9 @@
 #define TIE_TICKS    4
 #define TIE_AGAIN_NS (3600 * NSEC_PER_SEC)
 
-#define LOOK_AHEAD 8 /* slots */
+#define LOOK_AHEAD	8    /* slots */
+#define READ_RING_EVERY 2048 /* slots of a scan: it must not fill meanwhile */
+#define STASH_RINGS	16   /* contents of the ring that the stash may hold */
 
 /* Slot of either family while it is being read. */
 struct view {
@@ -173,11 +175,8 @@ static void ring_slot6(struct flow_fetcher *f, const struct flow_event_slot6 *e)
 	close_tenancy(f, &v, &id);
 }
 
-/* One record of the ring. -EAGAIN ends this read: a producer faster than we are must not keep us
- * for ever. */
-int fetcher_ring_record(void *user, void *data, size_t size)
+static void take_record(struct flow_fetcher *f, const void *data, size_t size)
 {
-	struct flow_fetcher *f = user;
 	const struct flow_event *e = data;
 
 	if (e->type == FLOW_EVENT_SLOT4 && e->index < f->n_slots4)
@@ -188,18 +187,80 @@ int fetcher_ring_record(void *user, void *data, size_t size)
 		fetcher_drops_slot(f, data);
 	else if (f->callbacks.event)
 		f->callbacks.event(f->callbacks.user, e, size);
+}
+
+/* Keeps a record for later. */
+static void stash_record(struct flow_fetcher *f, const void *data, uint32_t size)
+{
+	static const uint8_t padding[8];
+	const uint64_t head = size;
+
+	g_byte_array_append(f->stash, (const guint8 *)&head, sizeof(head));
+	g_byte_array_append(f->stash, data, size);
+	g_byte_array_append(f->stash, padding, -size & 7);
+}
+
+/* One record of the ring. -EAGAIN ends this read: a producer faster than we are must not keep us
+ * for ever. */
+int fetcher_ring_record(void *user, void *data, size_t size)
+{
+	struct flow_fetcher *f = user;
+
+	if (f->stashing)
+		stash_record(f, data, size);
+	else
+		take_record(f, data, size);
 	return --f->ring_budget ? 0 : -EAGAIN;
+}
+
+void flow_fetcher_stash_ringbuf(struct flow_fetcher *f)
+{
+	/* a flow that ends while the ring is being read is no case for this; bounded by several times
+	 * what the ring holds, what finds no room stays there */
+	if (f->reading || f->stash->len > STASH_RINGS * f->config.ring_bytes)
+		return;
+	f->stashing = true;
+	f->ring_budget = f->config.ring_bytes / 32;
+	ring_buffer__consume(f->ring);
+	f->stashing = false;
+}
+
+static size_t read_stash(struct flow_fetcher *f)
+{
+	size_t n = 0, at = 0;
+
+	while (at < f->stash->len) {
+		uint64_t size;
+
+		memcpy(&size, f->stash->data + at, sizeof(size));
+		take_record(f, f->stash->data + at + sizeof(size), size);
+		at += sizeof(size) + ((size + 7) & ~7ull);
+		n++;
+	}
+	g_byte_array_set_size(f->stash, 0);
+	return n;
+}
+
+static size_t read_ring(struct flow_fetcher *f)
+{
+	size_t budget = f->config.ring_bytes / 32;
+
+	f->ring_budget = budget;
+	ring_buffer__consume(f->ring);
+	return budget - f->ring_budget;
 }
 
 size_t flow_fetcher_read_ringbuf(struct flow_fetcher *f, uint64_t now_mono_ns)
 {
-	size_t budget = f->config.ring_bytes / 32;
+	size_t n;
 
 	f->now_mono_ns = now_mono_ns;
 	sample_clock(f);
-	f->ring_budget = budget;
-	ring_buffer__consume(f->ring);
-	return budget - f->ring_budget;
+	f->reading = true;
+	n = read_stash(f);
+	n += read_ring(f);
+	f->reading = false;
+	return n;
 }
 
 int flow_fetcher_ringbuf_fd(const struct flow_fetcher *f)
@@ -311,11 +372,15 @@ static void scan_partition(struct flow_fetcher *f, uint32_t cpu)
 
 	f->n_used = 0;
 	for (uint32_t i = cpu * n4; i < end4; i++) {
+		if (i % READ_RING_EVERY == 0)
+			read_ring(f);
 		if (i + LOOK_AHEAD < end4)
 			look_ahead(f, &f->slots4[i + LOOK_AHEAD].hot, &f->shadow4[i + LOOK_AHEAD]);
 		scan_slot4(f, i);
 	}
 	for (uint32_t i = cpu * n6; i < end6; i++) {
+		if (i % READ_RING_EVERY == 0)
+			read_ring(f);
 		if (i + LOOK_AHEAD < end6)
 			look_ahead(f, &f->slots6[i + LOOK_AHEAD].hot, &f->shadow6[i + LOOK_AHEAD]);
 		scan_slot6(f, i);
@@ -328,10 +393,12 @@ size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *f, uint64_t now_m
 	f->n_deltas = 0;
 	fetcher_netdev_update(f);
 	flow_fetcher_read_ringbuf(f, now_mono_ns);
+	f->reading = true;
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
 		if (!is_at_rest(f, cpu))
 			scan_partition(f, cpu);
 	fetcher_drops_scan(f);
+	f->reading = false;
 	flow_fetcher_read_ringbuf(f, now_mono_ns);
 	return f->n_deltas;
 }

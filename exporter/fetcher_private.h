@@ -66,6 +66,10 @@ struct flow_fetcher {
 	uint32_t n_used;	   /* slots in use met in this scan */
 	size_t n_deltas;
 	size_t ring_budget;
+	GByteArray *stash; /* records of the ring to be taken first: size (8 octets), record,
+			      padding to 8 */
+	bool stashing;
+	bool reading; /* table or ring are being read */
 	GHashTable *flag_owners;     /* (namespace, low 16 bits of an index) -> index */
 	GArray *hooks;		     /* struct hook */
 	struct fetcher_drops *drops; /* NULL: not tracked */
