@@ -243,7 +243,7 @@ void session_step(struct collector *collector, uint64_t now_ns)
 	check_refused(collector, now_ns);
 }
 
-void session_end(struct collector *collector)
+static void close_session(struct collector *collector)
 {
 	if (collector->tag)
 		g_source_remove_unix_fd(collector->source, g_steal_pointer(&collector->tag));
@@ -254,14 +254,20 @@ void session_end(struct collector *collector)
 	g_clear_pointer(&collector->addresses, g_array_unref);
 	collector->state = COLLECTOR_WAITING;
 	collector->blocked = 0;
-	collector->stats.session_start_ns = 0;
 	send_reset(collector);
+}
+
+void session_end(struct collector *collector)
+{
+	close_session(collector);
+	collector->stats.session_start_ns = 0;
 	session_set_up(collector, false);
 }
 
+/* Up all the while: a collector that is well must not lose its place in a group. */
 void session_renew(struct collector *collector, uint64_t now_ns)
 {
-	session_end(collector);
+	close_session(collector);
 	collector->retry_ns = 0;
 	session_start(collector, now_ns);
 }
