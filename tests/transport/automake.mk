@@ -34,4 +34,8 @@ tests_transport_test_split_CFLAGS = $(wire_cflags)
 tests_transport_test_split_SOURCES = tests/transport/test_split.c $(wire_fixture)
 tests_transport_test_split_LDADD = $(transport_ldadd)
 
+UNIT_TESTS += tests/transport/test_groups
+tests_transport_test_groups_SOURCES = tests/transport/test_groups.c
+tests_transport_test_groups_LDADD = $(transport_ldadd)
+
 E2E_TESTS += tests/e2e/transports.sh tests/e2e/groups.sh
