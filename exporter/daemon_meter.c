@@ -314,9 +314,9 @@ bool daemon_meter_prepare(struct daemon *d, GError **error)
 	return true;
 }
 
-static void start_timer(struct daemon *d)
+static void start_timer(struct daemon *d, const struct settings *settings)
 {
-	uint64_t interval_ms = d->settings->drain_interval_ns / NSEC_PER_MSEC;
+	uint64_t interval_ms = settings->drain_interval_ns / NSEC_PER_MSEC;
 
 	g_clear_handle_id(&d->drain_timer, g_source_remove);
 	d->drain_timer = g_timeout_add(MAX(interval_ms, 1), on_drain_timer, d);
@@ -354,7 +354,7 @@ bool daemon_meter_start(struct daemon *d, GError **error)
 	if (!d->interfaces || !check_interfaces(d, error))
 		return false;
 	interfaces_changed(d);
-	start_timer(d);
+	start_timer(d, d->settings);
 	d->ring_watch = g_unix_fd_add(flow_fetcher_ringbuf_fd(d->fetcher), G_IO_IN, on_ring, d);
 	return true;
 }
@@ -363,10 +363,8 @@ void daemon_meter_reload(struct daemon *d, const struct settings *next)
 {
 	interfaces_set(d->interfaces, next->interfaces, next->netns, next->direction);
 	cache_set_timeouts(d->cache, next->active_timeout_ns, next->idle_timeout_ns);
-	if (next->drain_interval_ns == d->settings->drain_interval_ns)
-		return;
-	d->settings->drain_interval_ns = next->drain_interval_ns;
-	start_timer(d);
+	if (next->drain_interval_ns != d->settings->drain_interval_ns)
+		start_timer(d, next);
 }
 
 void daemon_meter_clear(struct daemon *d)
