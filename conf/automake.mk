@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Examples go to the documentation, never into sysconfdir: what an administrator wrote there stays.
-dist_doc_DATA = conf/bpflowd.yaml conf/quickstart.yaml
+dist_doc_DATA = README.md conf/bpflowd.yaml conf/quickstart.yaml
 EXTRA_DIST += conf/automake.mk conf/bpflowd.service.in conf/bpflowd.sysusers
 
 conf/bpflowd.service: $(srcdir)/conf/bpflowd.service.in Makefile
@@ -26,8 +26,12 @@ install-data-local:
 uninstall-local:
 	rm -f "$(DESTDIR)$(bashcompletiondir)/bpflowctl"
 
-# what collectors load to know our elements, and how to see them there
+# examples; what collectors load to know our elements, and how to see them there
 nobase_dist_doc_DATA = \
+	conf/examples/branch-nat.yaml \
+	conf/examples/provider-edge.yaml \
+	conf/examples/wireguard-hub.yaml \
+	conf/grafana-dashboard.json \
 	conf/collectors/README.md \
 	conf/collectors/elastiflow/README.md \
 	conf/collectors/filebeat/README.md \

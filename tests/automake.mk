@@ -110,7 +110,7 @@ tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_LDADD = $(unit_ldadd)
 
 # bpflowd's command line; each broken file of tests/data/bad has its errors beside it (update: UPDATE_GOLDEN=1)
-CLI_TESTS = tests/cli/bad_config.sh tests/cli/config.sh
+CLI_TESTS = tests/cli/bad_config.sh tests/cli/config.sh tests/cli/man.sh
 TESTS += $(CLI_TESTS)
 EXTRA_DIST += $(CLI_TESTS) tests/data/bad
 
@@ -138,3 +138,10 @@ update-golden: $(golden_tests)
 UNIT_TESTS += tests/unit/test_dns
 tests_unit_test_dns_SOURCES = tests/unit/test_dns.c
 tests_unit_test_dns_LDADD = $(unit_ldadd)
+
+E2E_TESTS += tests/e2e/grafana.sh
+
+# the Debian package, in a Debian of its own (about two minutes)
+PACKAGE_TESTS = tests/package/deb.sh
+TESTS += $(PACKAGE_TESTS)
+EXTRA_DIST += $(PACKAGE_TESTS)
