@@ -193,13 +193,15 @@ static __noinline int dns_answers(struct dns_room *room, u32 len)
 		return dns_unanswered(room, &room->query);
 	}
 	room->event.query_flow = room->query.flow;
-	room->event.latency_us = age >= 1000 ? age / 1000 : 1;
+	if (kind == FLOW_DNS_ANSWER)
+		room->event.latency_us = age >= 1000 ? age / 1000 : 1;
 	return dns_emit(room, kind, len);
 }
 
 /*
  * The message lies in the CPU's room, event.message, its flow in event.flow. ifindex: see
- * flow_pair. Global, so that the verifier looks at it once and not for each way that leads here.
+ * flow_pair. Returns whether it is a message.
+ * Global, so that the verifier looks at it once and not for each way that leads here.
  */
 __noinline int dns_message(u32 cpu, u32 len, u32 ifindex)
 {
@@ -233,7 +235,11 @@ __noinline int dns_message(u32 cpu, u32 len, u32 ifindex)
 		return 0;
 	set_pair(&room->pair, &room->event.flow, !answer, ifindex);
 	room->pair.id = *(u16 *)m;
-	return answer ? dns_answers(room, len) : dns_asks(room, len);
+	if (answer)
+		dns_answers(room, len);
+	else
+		dns_asks(room, len);
+	return 1;
 }
 
 #endif

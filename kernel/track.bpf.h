@@ -80,9 +80,9 @@ __noinline int track_dns(struct __sk_buff *skb, u32 cpu)
 		return 0;
 	if (bpf_skb_load_bytes(skb, off, &size, 2))
 		return 0;
-	/* the length came before: what stands here is the id */
-	if (bpf_ntohs(size) > len - 2 || bpf_ntohs(size) < DNS_HEADER)
-		track_message(skb, room, off, len);
+	/* the length may have come before: then the id stands here */
+	if (bpf_ntohs(size) != len - 2 && track_message(skb, room, off, len))
+		return 0;
 	track_segment(skb, room, off, len);
 	return 0;
 }

@@ -145,3 +145,7 @@ E2E_TESTS += tests/e2e/grafana.sh
 PACKAGE_TESTS = tests/package/deb.sh
 TESTS += $(PACKAGE_TESTS)
 EXTRA_DIST += $(PACKAGE_TESTS)
+KERNEL_TESTS += tests/kernel/test_trackers
+tests_kernel_test_trackers_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_kernel_test_trackers_SOURCES = tests/kernel/test_trackers.c
+tests_kernel_test_trackers_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
