@@ -149,3 +149,7 @@ KERNEL_TESTS += tests/kernel/test_trackers
 tests_kernel_test_trackers_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
 tests_kernel_test_trackers_SOURCES = tests/kernel/test_trackers.c
 tests_kernel_test_trackers_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
+
+test_tools += tests/tools/relay
+tests_tools_relay_SOURCES = tests/tools/relay.c
+E2E_TESTS += tests/e2e/signals.sh

@@ -1,0 +1,230 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Drops, DNS and RTT of real stacks through a router, compared with the kernel's own counters. Relays make the way to
+# the client 10 ms long and the one to the server 20 ms, there and back.
+. "$(dirname "$0")/../lib.sh"
+require_root jq nft dnsmasq dig socat nstat python3 ethtool tc
+
+relay=$build/tests/tools/relay
+netns_add client near router far server foreign
+veth_pair client c0 near n0
+veth_pair near n1 router lan
+veth_pair router wan far f0
+veth_pair far f1 server s0
+for end in "client c0" "near n0" "near n1" "router lan" "router wan" "far f0" "far f1" "server s0"; do
+	read -r ns interface <<<"$end"
+	offloads "$ns" "$interface" off tx rx tso gso gro
+done
+
+address() { # NAMESPACE INTERFACE ADDRESS...
+	local ns=$1 interface=$2 a
+	shift 2
+	for a in "$@"; do
+		in_ns "$ns" ip address add "$a" dev "$interface" $([[ $a == *:* ]] && echo nodad)
+	done
+}
+address client c0 10.9.1.2/24 fd09:1::2/64
+address router lan 10.9.1.1/24 fd09:1::1/64
+address router wan 10.9.2.1/24 fd09:2::1/64
+address server s0 10.9.2.2/24 fd09:2::2/64
+neighbours() { # NAMESPACE INTERFACE PEER-NAMESPACE PEER-INTERFACE ADDRESS...: known for ever
+	local a mac
+	mac=$(mac_of "$3" "$4")
+	for a in "${@:5}"; do
+		in_ns "$1" ip neighbour replace "$a" lladdr "$mac" nud permanent dev "$2"
+	done
+}
+neighbours client c0 router lan 10.9.1.1 fd09:1::1
+neighbours router lan client c0 10.9.1.2 fd09:1::2
+neighbours router wan server s0 10.9.2.2 fd09:2::2
+neighbours server s0 router wan 10.9.2.1 fd09:2::1
+for version in -4 -6; do
+	net=$([[ $version == -4 ]] && echo 10.9 || echo fd09:)
+	in_ns client ip $version route add default via "${net}$([[ $version == -4 ]] && echo .1.1 || echo 1::1)"
+	in_ns server ip $version route add default via "${net}$([[ $version == -4 ]] && echo .2.1 || echo 2::1)"
+done
+in_ns router sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+
+start() { # NAMESPACE LOG COMMAND...
+	in_ns "$1" "${@:3}" >"$work/$2" 2>&1 &
+	children+=("$!")
+}
+start near near.log "$relay" n0 n1 5
+start far far.log "$relay" f0 f1 10
+wait_for 10 grep -q ready "$work/near.log" && wait_for 10 grep -q ready "$work/far.log" || bail "no relay"
+
+daemon_config "$work/bpflowd.yaml" <<-END
+	metering:
+	  interfaces: [lan, wan]
+	  drain_interval: 100ms
+	  active_timeout: 600s
+	  idle_timeout: 300s
+	collectors:
+	  - name: file
+	    file: $work/flows.ipfix
+	    template: full
+END
+daemon_start router "$work/bpflowd.yaml"
+
+# Fields of the flow that jq's condition chooses, as one line.
+flow() { # CONDITION FIELDS
+	ctl show flows --json | jq -r "[.flows[] | select($1)] | if length == 1 then .[0] | [$2] | map(. // 0 | tostring) | join(\" \")
+		else \"\(length) flows\" end"
+}
+flow_is() { [[ $(flow "$1" "$2") == "$3" ]]; }
+flow_becomes() { # CONDITION FIELDS WANTED NAME
+	wait_for 3 flow_is "$1" "$2" "$3"
+	is "$(flow "$1" "$2")" "$3" "$4"
+}
+within() { # VALUE LOW HIGH NAME
+	[[ $1 =~ ^[0-9]+$ && $1 -ge $2 && $1 -le $3 ]]
+	ok $? "$4" || diag "got $1, wanted $2 to $3"
+}
+udp() { # NAMESPACE COUNT SIZE HOST PORT [TTL]
+	in_ns "$1" python3 - "${@:2}" <<-END
+		import socket, sys
+		count, size, host, port = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+		s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+		if len(sys.argv) > 5:
+		    s.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, int(sys.argv[5]))
+		for i in range(count):
+		    try:
+		        s.sendto(b"x" * size, (host, port))
+		    except OSError:
+		        pass
+	END
+}
+dropped=".droppedPacketDeltaCount, .droppedOctetDeltaCount, .dropCauseName"
+counted=".packetDeltaCount, $dropped"
+to() { echo ".destinationTransportPort == $1"; }
+snmp() { in_ns router nstat -asz "$1" | awk -v name="$1" '$1 == name { print $2 }'; }
+
+# ---- drops
+
+in_ns router nft -f - <<-END
+	table inet t {
+		chain forward { type filter hook forward priority 0; udp dport 7000 counter drop; }
+		chain output { type filter hook output priority 0; udp dport 7001 counter drop; }
+		chain input { type filter hook input priority 0; udp dport 7002 counter drop; }
+	}
+END
+udp client 5 100 10.9.2.2 7000
+udp router 4 100 10.9.2.2 7001
+udp client 3 100 10.9.1.1 7002
+udp client 2 100 fd09:2::2 7000
+ip4='.sourceIPv4Address != null and'
+ip6='.sourceIPv6Address != null and'
+flow_becomes "$ip4 $(to 7000)" "$counted" "5 5 640 NETFILTER_DROP" "forwarded, netfilter"
+flow_becomes "$(to 7001)" "$counted" "0 4 512 NETFILTER_DROP" "sent by the router: a flow that was only ever dropped"
+flow_becomes "$(to 7002)" "$counted" "3 3 384 NETFILTER_DROP" "to the router, netfilter"
+flow_becomes "$ip6 $(to 7000)" "$counted" "2 2 296 NETFILTER_DROP" "IPv6, forwarded, netfilter"
+is "$(in_ns router nft -j list ruleset | jq -c '[.nftables[].rule?.expr[]?.counter? | values | [.packets, .bytes]]')" \
+	"[[7,936],[4,512],[3,384]]" "nft has counted the same"
+in_ns router nft flush ruleset
+
+udp client 2 100 10.77.0.1 7010
+flow_becomes "$(to 7010)" "$counted" "2 2 256 IP_INNOROUTES" "no route"
+before=$(snmp UdpNoPorts)
+udp client 3 100 10.9.1.1 7011
+flow_becomes "$(to 7011)" "$counted" "3 3 384 NO_SOCKET" "closed port, UDP"
+is "$(($(snmp UdpNoPorts) - before))" 3 "nstat has counted the same"
+in_ns client timeout 2 socat /dev/null TCP:10.9.1.1:7012 2>/dev/null
+flow_becomes "$(to 7012)" "$counted" "1 1 60 NO_SOCKET" "closed port, TCP"
+udp client 2 100 10.9.2.2 7013 1
+flow_becomes "$(to 7013)" ".packetDeltaCount, .droppedPacketDeltaCount, .droppedOctetDeltaCount" "2 2 256" "TTL exceeded"
+
+before=$(snmp UdpInCsumErrors)
+in_ns client python3 - <<-END
+	import socket, struct
+	s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+	s.sendto(struct.pack("!HHHH", 4000, 7014, 12, 0x1234) + b"data", ("10.9.1.1", 0))
+END
+in_ns router timeout 0.3 socat -u UDP-RECV:7014 /dev/null &
+wait_for 2 udp_bound router 7014
+in_ns client python3 - <<-END
+	import socket, struct
+	s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+	s.sendto(struct.pack("!HHHH", 4001, 7014, 12, 0x1234) + b"data", ("10.9.1.1", 0))
+END
+flow_becomes ".sourceTransportPort == 4001" "$counted" "1 1 32 UDP_CSUM" "bad checksum"
+within "$(($(snmp UdpInCsumErrors) - before))" 1 2 "nstat has seen it too"
+
+in_ns router tc qdisc add dev wan root tbf rate 100kbit burst 3000 limit 4000
+udp client 30 1000 10.9.2.2 7020
+udp router 30 1000 10.9.2.2 7021
+sum_of_drops() { ctl show flows --json | jq "[.flows[] | select($(to 7020) or $(to 7021)) | .droppedPacketDeltaCount // 0] | add"; }
+qdisc_drops() { in_ns router tc -s -j qdisc show dev wan | jq '.[0].drops'; }
+drops_agree() { [[ $(sum_of_drops) -gt 20 && $(sum_of_drops) == "$(qdisc_drops)" ]]; }
+wait_for 3 drops_agree
+is "$(sum_of_drops)" "$(qdisc_drops)" "full queue: as many as tc has counted"
+flow_becomes "$(to 7021)" ".dropCauseName" "QDISC_DROP" "full queue, sent by the router"
+in_ns router tc qdisc del dev wan root
+
+# the same addresses, ports and interface index elsewhere
+in_ns foreign ip link add x type veth peer name y
+before=$(ctl show drops --json | jq '[.drops[].packets] | add')
+in_ns foreign sh -c 'ip link set x up; ip link set y up; ip address add 10.9.1.1/24 dev x'
+udp foreign 5 100 10.9.1.1 7030
+in_ns client ping -c 2 -i 0.2 10.9.2.2 >/dev/null
+in_ns router ping -c 2 -i 0.2 10.9.2.2 >/dev/null
+is "$(ctl show drops --json | jq '[.drops[].packets] | add')" "$before" "another namespace's drops and ping replies are none of ours"
+is "$(ctl show drops --json | jq -c '[.drops[] | select(.reason == "NETFILTER_DROP") | .packets] | add')" 14 "totals by reason"
+
+# ---- RTT
+
+start server tcp.log socat TCP-LISTEN:8080,reuseaddr,fork EXEC:'head -c 1000 /dev/zero'
+wait_for 5 sh -c "nsenter --net=/run/netns/$id-server ss -Hlnt 'sport = :8080' | grep -q ."
+# A busy machine holds a frame longer now and then, never shorter: the best of some connections tells the line.
+for _ in 1 2 3 4 5; do
+	in_ns client socat -u TCP:10.9.2.2:8080 - >/dev/null
+	in_ns router socat -u TCP:10.9.2.2:8080 - >/dev/null
+done
+values() { # CONDITION FIELD: how many flows have it, and the lowest
+	ctl show flows --json | jq -r "[.flows[] | select($1) | $2 // empty] | \"\(length) \(min)\""
+}
+rtt_becomes() { # CONDITION FIELD LOW HIGH NAME
+	local n low
+	measured() { [[ $(values "$1" "$2") == 5\ * ]]; }
+	wait_for 3 measured "$1" "$2"
+	read -r n low <<<"$(values "$1" "$2")"
+	is "$n" 5 "$5: on every flow"
+	within "$low" "$3" "$4" "$5"
+}
+there='.destinationTransportPort == 8080 and .sourceIPv4Address'
+back='.sourceTransportPort == 8080 and .destinationIPv4Address'
+for side in "$there" "$back"; do
+	rtt_becomes "$side == \"10.9.1.2\"" .tcpServerRttMicroseconds 19900 22000 "RTT to the server, ${side:1:6}"
+	rtt_becomes "$side == \"10.9.1.2\"" .tcpClientRttMicroseconds 9900 11000 "RTT to the client, ${side:1:6}"
+	rtt_becomes "$side == \"10.9.2.1\"" .tcpServerRttMicroseconds 19900 22000 "RTT from the router itself, ${side:1:6}"
+	rtt_becomes "$side == \"10.9.2.1\"" .tcpSmoothedRttMicroseconds 19900 22000 "the socket's own RTT, ${side:1:6}"
+done
+
+# ---- DNS
+
+start server dns.log dnsmasq --keep-in-foreground --no-resolv --no-hosts --no-daemon --conf-file=/dev/null \
+	--pid-file= --user=root --listen-address=10.9.2.2,fd09:2::2 --bind-interfaces --address=/example.org/192.0.2.1 \
+	--address=/silent.test/ --server=/silent.test/192.0.2.77
+wait_for 5 udp_bound server 53
+ask() { in_ns client dig +tries=1 +time=2 "$@" >>"$work/dig.log" 2>&1; }
+ask -b 10.9.1.2#4100 @10.9.2.2 www.example.org A
+ask -b fd09:1::2#4101 @fd09:2::2 Mixed.Example.org A
+ask -b 10.9.1.2#4102 +tcp @10.9.2.2 tcp.example.org A
+ask -b 10.9.1.2#4103 @10.9.2.2 nowhere.invalid AAAA
+dns=".dnsQuestionName, .dnsQuestionType, .dnsAnsweredCount, .dnsErrorCount"
+for direction in source destination; do
+	flow_becomes ".${direction}TransportPort == 4100" "$dns" "www.example.org 1 1 0" "DNS, $direction: name and count"
+	flow_becomes ".${direction}TransportPort == 4101" "$dns" "Mixed.Example.org 1 1 0" "DNS over IPv6, $direction"
+	flow_becomes ".${direction}TransportPort == 4102" "$dns" "tcp.example.org 1 1 0" "DNS over TCP, $direction"
+	latency=$(ctl show flows --json | jq "[.flows[] | .dnsMinimumLatencyMicroseconds // empty] | min")
+	within "$latency" 19900 22000 "DNS, $direction: latency 20 ms"
+done
+flow_becomes ".destinationTransportPort == 4103" "$dns" "nowhere.invalid 28 1 0" "DNS: another type"
+within "$(flow ".destinationTransportPort == 4103" .dnsResponseCode)" 2 5 "DNS: no such name, or refused"
+ask -b 10.9.1.2#4104 @10.9.2.99 unanswered.example.org A
+wait_for 8 flow_is ".sourceTransportPort == 4104" .dnsUnansweredCount 1
+is "$(flow ".sourceTransportPort == 4104" ".dnsUnansweredCount, .dnsQuestionName, .dnsLatencyMicroseconds")" \
+	"1 unanswered.example.org 0" "DNS: a query without answer"
+
+daemon_stop
+ok $? "the daemon ends well"
+done_testing
