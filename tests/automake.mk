@@ -117,7 +117,7 @@ EXTRA_DIST += $(CLI_TESTS) tests/data/bad
 E2E_TESTS += tests/cli/ctl.sh
 
 # count: once
-E2E_TESTS += tests/e2e/once_route.sh tests/e2e/once_flows.sh tests/e2e/once_stack.sh
+E2E_TESTS += tests/e2e/once_route.sh tests/e2e/once_flows.sh tests/e2e/once_stack.sh tests/e2e/once_export.sh
 EXTRA_DIST += tests/e2e/once_lib.sh tests/data/once.yaml
 EXTRA_DIST += tests/cli/canned.py
 
