@@ -265,12 +265,26 @@ static void remark_flows(const json_t *answer)
 
 static void remark_flush(const json_t *answer)
 {
-	json_int_t queued = json_integer_value(json_object_get(answer, "queued_bytes"));
+	const json_t *waiting;
+	size_t i;
 
-	printf("%lld flows exported", json_integer_value(json_object_get(answer, "flows")));
-	if (queued > 0)
-		printf("; %lld bytes wait in queues of collectors that don't take them", queued);
-	putchar('\n');
+	printf("%lld flows exported\n", json_integer_value(json_object_get(answer, "flows")));
+	json_array_foreach(json_object_get(answer, "waiting"), i, waiting)
+	{
+		const char *error = json_string_value(json_object_get(waiting, "last_error"));
+		g_autoptr(GString) line = g_string_new("collector ");
+
+		ctl_text(line, waiting, "collector");
+		g_string_append_printf(line, " %s",
+				       json_is_true(json_object_get(waiting, "up")) ? "is slow"
+										    : "is down");
+		if (error && *error) {
+			g_string_append(line, ": ");
+			ctl_append_safe(line, error);
+		}
+		printf("%s; %lld flows wait for it\n", line->str,
+		       json_integer_value(json_object_get(waiting, "queued_flows")));
+	}
 }
 
 static void remark_reload(const json_t *answer)

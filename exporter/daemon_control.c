@@ -6,30 +6,72 @@
 #include "views.h"
 
 #define FLUSH_POLL_MS	 5
-#define FLUSH_TIMEOUT_NS (30 * NSEC_PER_SEC)
+#define FLUSH_GRACE_NS	 NSEC_PER_SEC /* for a collector to come up */
+#define FLUSH_TIMEOUT_NS (10 * NSEC_PER_SEC)
 
 /* A flush that waits until the queues are empty. */
 struct flush {
 	struct daemon *daemon;
 	struct control_request *request;
 	uint64_t flows;
-	uint64_t deadline_ns;
+	uint64_t begin_ns;
+	bool up_wait; /* a collector that is up has not taken all yet */
+	bool down_wait;
+	uint64_t queued_bytes;
+	json_t *waiting; /* who has not taken all; NULL until that is told */
 };
+
+static void look_at_queue(void *user, const struct collector *collector,
+			  const struct template *template, const struct output_skipped *skipped)
+{
+	const struct collector_stats *stats = collector_stats(collector);
+	struct flush *f = user;
+
+	if (!stats->queued_bytes)
+		return;
+	f->up_wait |= stats->up;
+	f->down_wait |= !stats->up;
+	f->queued_bytes += stats->queued_bytes;
+	if (f->waiting)
+		json_array_append_new(
+			f->waiting, json_pack("{s:s,s:b,s:I,s:I,s:s}", "collector",
+					      collector_settings(collector)->name, "up", stats->up,
+					      "queued_flows", (json_int_t)stats->queued_flows,
+					      "queued_bytes", (json_int_t)stats->queued_bytes,
+					      "last_error", stats->last_error));
+}
+
+static void look_at_queues(struct flush *f)
+{
+	f->up_wait = f->down_wait = false;
+	f->queued_bytes = 0;
+	outputs_foreach(f->daemon->outputs, look_at_queue, f);
+}
+
+/* One that is down keeps nobody waiting. */
+static bool is_flushed(struct flush *f)
+{
+	struct clock_now now;
+
+	clock_read(&now);
+	look_at_queues(f);
+	return now.mono_ns - f->begin_ns >= FLUSH_TIMEOUT_NS ||
+	       (!f->up_wait && (!f->down_wait || now.mono_ns - f->begin_ns >= FLUSH_GRACE_NS));
+}
 
 static gboolean on_flush_timer(gpointer user)
 {
 	struct flush *f = user;
-	struct daemon *d = f->daemon;
-	struct clock_now now;
 
-	clock_read(&now);
-	if (outputs_queued_bytes(d->outputs) && now.mono_ns < f->deadline_ns)
+	if (!is_flushed(f))
 		return G_SOURCE_CONTINUE;
+	f->waiting = json_array();
+	look_at_queues(f);
 	control_reply(f->request,
-		      json_pack("{s:I,s:I}", "flows", (json_int_t)f->flows, "queued_bytes",
-				(json_int_t)outputs_queued_bytes(d->outputs)),
+		      json_pack("{s:I,s:I,s:o}", "flows", (json_int_t)f->flows, "queued_bytes",
+				(json_int_t)f->queued_bytes, "waiting", f->waiting),
 		      NULL);
-	g_ptr_array_remove_fast(d->flushes, f);
+	g_ptr_array_remove_fast(f->daemon->flushes, f);
 	return G_SOURCE_REMOVE;
 }
 
@@ -42,7 +84,7 @@ static void begin_flush(void *user, const json_t *args, struct control_request *
 	f->daemon = d;
 	f->request = request;
 	f->flows = cache_stats(d->cache)->flows;
-	f->deadline_ns = d->now.mono_ns + FLUSH_TIMEOUT_NS;
+	f->begin_ns = d->now.mono_ns;
 	g_ptr_array_add(d->flushes, f);
 	daemon_flush(d);
 	g_timeout_add(FLUSH_POLL_MS, on_flush_timer, f);

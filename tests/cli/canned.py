@@ -67,6 +67,8 @@ INTERFACES = [
      "egress": "", "ingress_packets": 0, "ingress_octets": 0, "egress_packets": 0, "egress_octets": 0,
      "error": "no permission"},
 ]
+FLUSHED = {"flows": 40, "queued_bytes": 99, "waiting": [
+    {"collector": "primary", "up": False, "queued_flows": 3, "queued_bytes": 99, "last_error": "connection refused"}]}
 TEMPLATES = [{"name": "standard", "format": "ipfix", "records": [
     {"id": 256, "name": "ipv4", "fields": [{"name": "sourceIPv4Address"}, {"name": "octetDeltaCount"}]},
     {"id": 257, "name": "ipv6", "fields": [{"name": "sourceIPv6Address"}]}]}]
@@ -80,7 +82,7 @@ def answer(request, asked):
         return {"flows": shown, "matched": len(flows), "total": len(flows), "request": request}
     return {
         "stats": stats(asked), "collectors": {"collectors": COLLECTORS}, "interfaces": {"interfaces": INTERFACES},
-        "templates": {"templates": TEMPLATES}, "flush": {"flows": 40, "queued_bytes": 99},
+        "templates": {"templates": TEMPLATES}, "flush": FLUSHED,
         "drops": {"drops": [{"reason": "NETFILTER_DROP", "cause": 8, "interface": "lan0", "netns": "",
                              "packets": 50, "octets": 4200}]},
         "reload": {"error": "bpflowd.yaml:3:1: exporter: unknown key"},

@@ -92,7 +92,8 @@ rtt_seconds{side=client}                                       5, mean 0.100000
 rtt_seconds{side=server}                                       8, mean 0.062500
 END
 table "flush" flush <<'END'
-40 flows exported; 99 bytes wait in queues of collectors that don't take them
+40 flows exported
+collector primary is down: connection refused; 3 flows wait for it
 END
 refused 1 "bpflowd.yaml:3:1: exporter: unknown key" ctl reload
 is "$(ctl --json show drops | python3 -c 'import json,sys; print(json.load(sys.stdin)["drops"][0]["octets"])')" 4200 \
