@@ -377,20 +377,6 @@ void daemon_meter_clear(struct daemon *d)
 		g_hash_table_unref(d->observed);
 }
 
-void daemon_log_statistics(struct daemon *d)
-{
-	const struct cache_stats *flows = cache_stats(d->cache);
-	struct flow_counters c;
-
-	flow_fetcher_counters(d->fetcher, &c);
-	log_info("statistics: %llu packets, %llu octets observed; %llu lost in the table, %llu in "
-		 "the ring; "
-		 "%llu flows created, %u held",
-		 c.observed_packets[0] + c.observed_packets[1],
-		 c.observed_bytes[0] + c.observed_bytes[1], c.lost_table_packets,
-		 c.lost_ring_packets, (unsigned long long)flows->created, flows->flows);
-}
-
 void daemon_meter_stop(struct daemon *d)
 {
 	char *nothing[] = {NULL};

@@ -4,6 +4,8 @@
 
 #include "daemon_private.h"
 
+#include <inttypes.h>
+
 struct collection {
 	struct daemon *daemon;
 	struct metrics *metrics;
@@ -65,6 +67,40 @@ struct metrics *daemon_collect(struct daemon *d)
 	report_cache(c.metrics, cache_stats(d->cache));
 	outputs_foreach(d->outputs, collect_collector, &c);
 	return c.metrics;
+}
+
+static void log_collector(void *user, const struct collector *collector,
+			  const struct template *template, const struct output_skipped *skipped)
+{
+	const struct collector_stats *s = collector_stats(collector);
+
+	log_info("statistics: collector %s: %s; %" PRIu64 " flows with %" PRIu64 " packets sent in "
+		 "%" PRIu64 " messages, %" PRIu64 " flows with %" PRIu64 " packets queued; packets "
+		 "lost: %" PRIu64 " in the queue, %" PRIu64 " in sending; %" PRIu64
+		 " not meant for it",
+		 collector_settings(collector)->name, s->up ? "up" : "down", s->sent_flows,
+		 s->sent_packets, s->sent_messages, s->queued_flows, s->queued_packets,
+		 s->lost[COLLECTOR_LOST_QUEUE].packets, s->lost[COLLECTOR_LOST_SEND].packets,
+		 skipped->packets);
+}
+
+/* A line for each thing; all of it is on /metrics in more detail. */
+void daemon_log_statistics(struct daemon *d)
+{
+	const struct cache_stats *flows = cache_stats(d->cache);
+	struct flow_counters c;
+
+	flow_fetcher_counters(d->fetcher, &c);
+	log_info("statistics: %" PRIu64 " packets, %" PRIu64 " octets observed; packets lost: "
+		 "%" PRIu64 " in the flow table, %" PRIu64 " in the ring buffer; %" PRIu64
+		 " malformed, %" PRIu64 " not sampled",
+		 (uint64_t)(c.observed_packets[0] + c.observed_packets[1]),
+		 (uint64_t)(c.observed_bytes[0] + c.observed_bytes[1]),
+		 (uint64_t)c.lost_table_packets, (uint64_t)c.lost_ring_packets,
+		 (uint64_t)c.malformed_packets, (uint64_t)c.unsampled_packets);
+	log_info("statistics: %" PRIu64 " flows created, %u with %" PRIu64 " packets held",
+		 flows->created, flows->flows, flows->packets);
+	outputs_foreach(d->outputs, log_collector, NULL);
 }
 
 static void write_metrics(void *user, GString *out)
