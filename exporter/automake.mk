@@ -27,7 +27,7 @@ libpure_a_SOURCES = \
 	exporter/signals.c exporter/signals.h \
 	exporter/settings.c exporter/settings.h \
 	exporter/sets.c exporter/sets.h \
-	exporter/settings_collector.c exporter/settings_group.c \
+	exporter/settings_change.c exporter/settings_collector.c exporter/settings_group.c \
 	exporter/settings_option.h exporter/settings_print.c exporter/settings_section.c \
 	exporter/settings_table.c exporter/settings_text.c \
 	exporter/settings_units.c exporter/settings_units.h exporter/settings_value.c \
@@ -56,7 +56,8 @@ libexporter_a_SOURCES = \
 	exporter/interfaces_device.c exporter/interfaces_device.h \
 	exporter/interfaces_link.c exporter/interfaces_link.h \
 	exporter/interfaces_netns.c exporter/interfaces_netns.h \
-	exporter/outputs.c exporter/outputs.h \
+	exporter/outputs.c exporter/outputs.h exporter/outputs_private.h \
+	exporter/outputs_group.c exporter/outputs_reload.c \
 	exporter/priv.c exporter/priv.h exporter/priv_seccomp.c \
 	exporter/report.c exporter/report.h \
 	exporter/resolver.c exporter/resolver.h \

@@ -67,35 +67,26 @@ void collector_free(struct collector *collector)
 	g_free(collector);
 }
 
-static bool same_session(const struct settings_collector *a, const struct settings_collector *b)
-{
-	return a->transport == b->transport && a->protocol == b->protocol && a->port == b->port &&
-	       a->source_port == b->source_port && g_strcmp0(a->address, b->address) == 0 &&
-	       g_strcmp0(a->file, b->file) == 0 && g_strcmp0(a->source, b->source) == 0 &&
-	       a->rotate_size == b->rotate_size && a->rotate_interval_ns == b->rotate_interval_ns &&
-	       g_strcmp0(a->tls.ca, b->tls.ca) == 0 &&
-	       g_strcmp0(a->tls.certificate, b->tls.certificate) == 0 &&
-	       g_strcmp0(a->tls.key, b->tls.key) == 0 && a->tls.verify == b->tls.verify;
-}
-
 void collector_set_settings(struct collector *collector, const struct settings_collector *settings)
 {
 	const struct settings_collector *old = collector->settings;
 	uint16_t kept_port = collector->session_settings.source_port;
-	bool same = same_session(old, settings);
+	bool same = settings_same_session(old, settings);
 
 	collector->settings = settings;
+	g_source_set_ready_time(collector->source, 0);
 	if (same) {
 		/* the old strings are about to go */
 		collector->session_settings = *settings;
 		collector->session_settings.source_port = kept_port;
+		send_adapt(collector, now_mono_ns());
 		return;
 	}
 	session_end(collector);
 	memset(&collector->session_settings, 0, sizeof(collector->session_settings));
+	memset(&collector->peer, 0, sizeof(collector->peer));
 	collector->retry_ns = 0;
 	collector->failure_logged = false;
-	g_source_set_ready_time(collector->source, 0);
 }
 
 void collector_enqueue(struct collector *collector, struct message *message)
@@ -114,6 +105,13 @@ void collector_refresh(struct collector *collector)
 {
 	collector->refresh_ns = 0;
 	collector->n_copies = 1;
+	g_source_set_ready_time(collector->source, 0);
+}
+
+void collector_announce(struct collector *collector)
+{
+	if (collector->state == COLLECTOR_UP)
+		send_begin(collector, true, now_mono_ns());
 	g_source_set_ready_time(collector->source, 0);
 }
 

@@ -60,13 +60,18 @@ struct collector *collector_new(const struct settings_collector *settings, uint3
 void collector_free(
 	struct collector *collector); /* what is queued is counted as lost; flush first */
 
+/* The session goes on unless its own part is another (settings_same_session), everything else takes
+ * effect at once. */
 void collector_set_settings(struct collector *collector, const struct settings_collector *settings);
 
 /* Takes a reference. Never blocks; a full queue drops its oldest data message and counts it. */
 void collector_enqueue(struct collector *collector, struct message *message);
 
-/* Sends templates and options anew (they changed). */
+/* Sends templates and options anew (options changed). */
 void collector_refresh(struct collector *collector);
+
+/* The templates are others: sends them as at the start of a session, before what comes. */
+void collector_announce(struct collector *collector);
 
 /* Sends until the queue is empty or the deadline passes; true if empty. */
 bool collector_drain(struct collector *collector, uint64_t deadline_mono_ns);

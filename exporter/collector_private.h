@@ -96,6 +96,8 @@ void session_set_up(struct collector *collector, bool up);
 
 /* send */
 void send_begin(struct collector *collector, bool same_session, uint64_t now_ns);
+/* Intervals and sizes of the settings are others. */
+void send_adapt(struct collector *collector, uint64_t now_ns);
 void send_reset(struct collector *collector);
 /* Counts what the peer has acknowledged as sent. */
 void send_take_acknowledged(struct collector *collector, uint64_t now_ns);

@@ -71,26 +71,31 @@ static void drop(struct collector *collector, uint32_t at, enum collector_loss l
 	message_unref(message);
 }
 
-void send_enqueue(struct collector *collector, struct message *message)
+/* Drops the oldest data until there is room for so many bytes; false if that can't be had. */
+static bool make_room(struct collector *collector, uint64_t size)
 {
-	uint64_t size = message->size + MESSAGE_HEADER_MAX;
-
 	while (collector->queue.bytes + size > collector->settings->queue_size) {
 		uint32_t at = first_untouched(collector);
 
 		while (at < collector->queue.n &&
 		       queue_at(&collector->queue, at)->message->kind != MESSAGE_DATA)
 			at++;
-		if (at < collector->queue.n) {
-			drop(collector, at, COLLECTOR_LOST_QUEUE);
-			continue;
-		}
 		/* all that is left has gone in part or waits for its acknowledgement */
-		account_lost(collector, message, COLLECTOR_LOST_QUEUE);
-		leave_gap(collector, at, message->n_sequence);
+		if (at == collector->queue.n)
+			return false;
+		drop(collector, at, COLLECTOR_LOST_QUEUE);
+	}
+	return true;
+}
+
+void send_enqueue(struct collector *collector, struct message *message)
+{
+	if (make_room(collector, message->size + MESSAGE_HEADER_MAX)) {
+		push(collector, message_ref(message));
 		return;
 	}
-	push(collector, message_ref(message));
+	account_lost(collector, message, COLLECTOR_LOST_QUEUE);
+	leave_gap(collector, collector->queue.n, message->n_sequence);
 }
 
 void send_drop_all(struct collector *collector)
@@ -177,6 +182,20 @@ void send_begin(struct collector *collector, bool same_session, uint64_t now_ns)
 	collector->refresh_ns =
 		now_ns + (expire ? EARLY_REFRESH_NS : collector->settings->template_refresh_ns);
 	insert_control(collector, expire ? COPIES_AT_START : 1);
+}
+
+void send_adapt(struct collector *collector, uint64_t now_ns)
+{
+	const struct settings_collector *s = collector->settings;
+
+	if (collector->refresh_ns)
+		collector->refresh_ns = MIN(collector->refresh_ns, now_ns + s->template_refresh_ns);
+	if (collector->resolve_ns)
+		collector->resolve_ns =
+			MIN(collector->resolve_ns, now_ns + s->reconnect_interval_ns);
+	if (collector->state == COLLECTOR_WAITING)
+		collector->retry_ns = MIN(collector->retry_ns, now_ns + s->reconnect_interval_ns);
+	make_room(collector, 0);
 }
 
 void send_reset(struct collector *collector)

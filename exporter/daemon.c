@@ -13,7 +13,8 @@
 
 #include "priv.h"
 
-#define STOP_TIME_NS (10 * NSEC_PER_SEC) /* to send what is held when we are told to stop */
+#define STOP_TIME_NS	  (10 * NSEC_PER_SEC) /* to send what is held when we are told to stop */
+#define DOCUMENTATION_PEN 32473
 
 static void notify(const char *state)
 {
@@ -57,14 +58,6 @@ uint64_t daemon_boot_real_ms(const struct daemon *d)
 	return (d->start.real_ns - d->start.boot_ns) / NSEC_PER_MSEC;
 }
 
-static void warn_documentation_pen(const struct settings *settings)
-{
-	if (settings->enterprise_number == 32473)
-		log_warning("enterprise_number 32473 is for documentation (RFC 5612): set "
-			    "exporter.enterprise_number "
-			    "to your own before collectors depend on our elements");
-}
-
 static void find_own_elements(void *user, const struct collector *collector,
 			      const struct template *template, const struct output_skipped *skipped)
 {
@@ -81,17 +74,30 @@ static void log_memory(const struct daemon *d)
 		 d->settings->max_flows, usage.n_cpus, usage.kernel_bytes / 1048576.0);
 }
 
+/* Once: it is an advice, nothing has gone wrong. */
 static void check_enterprise_number(struct daemon *d)
 {
 	bool own = false;
 
 	outputs_foreach(d->outputs, find_own_elements, &own);
-	if (own)
-		warn_documentation_pen(d->settings);
+	if (!own || d->pen_warned || d->settings->enterprise_number != DOCUMENTATION_PEN)
+		return;
+	d->pen_warned = true;
+	log_warning("enterprise_number 32473 is for documentation (RFC 5612): set "
+		    "exporter.enterprise_number "
+		    "to your own before collectors depend on our elements");
 }
 
-/* A new file is checked whole, then swapped; whatever goes wrong, the old one stays in force. */
-bool daemon_reload(struct daemon *d, GError **error)
+static void log_refused(const GError *error)
+{
+	g_auto(GStrv) lines = g_strsplit(error->message, "\n", -1);
+
+	log_error("configuration: not reloaded, the old one stays");
+	for (char **line = lines; *line; line++)
+		log_error("configuration: %s", *line);
+}
+
+static struct settings *load_next(const struct daemon *d, GError **error)
 {
 	struct yaml_errors errors;
 	struct settings *next;
@@ -102,43 +108,53 @@ bool daemon_reload(struct daemon *d, GError **error)
 		g_autofree char *all = NULL;
 
 		g_ptr_array_add(errors.messages, NULL);
-		all = g_strjoinv("; ", (char **)errors.messages->pdata);
-		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s", all);
+		all = g_strjoinv("\n", (char **)errors.messages->pdata);
 		g_ptr_array_set_size(errors.messages, errors.messages->len - 1);
-		yaml_errors_clear(&errors);
-		return false;
+		g_set_error_literal(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, all);
 	}
 	yaml_errors_clear(&errors);
-	if (!outputs_reload(d->outputs, next, error)) {
-		settings_free(next);
-		return false;
-	}
+	return next;
+}
+
+/* Nothing here can fail. Takes next over. */
+static void put_in_force(struct daemon *d, struct settings *next)
+{
 	g_free(d->restart_needed);
-	d->restart_needed = settings_restart_needed(d->settings, next);
-	if (*d->restart_needed)
-		log_warning("configuration: %s: takes effect at the next restart",
-			    d->restart_needed);
+	d->restart_needed = settings_keep_in_force(d->settings, next);
 	daemon_meter_reload(d, next);
 	log_set_level(next->log_level);
 	settings_free(d->settings);
 	d->settings = next;
+	d->process.reloads++;
 	log_info("configuration: %s is in force", next->path);
-	return true;
+	if (*d->restart_needed)
+		log_warning("configuration: only a restart changes: %s", d->restart_needed);
+	check_enterprise_number(d);
+}
+
+/* A new file is checked whole, then swapped; whatever goes wrong, the old one stays in force. */
+bool daemon_reload(struct daemon *d, GError **error)
+{
+	GError *problem = NULL;
+	struct settings *next;
+
+	notify_reloading();
+	next = load_next(d, &problem);
+	if (next && outputs_reload(d->outputs, next, &problem))
+		put_in_force(d, g_steal_pointer(&next));
+	settings_free(next);
+	if (problem) {
+		d->process.failed_reloads++;
+		log_refused(problem);
+		g_propagate_error(error, problem);
+	}
+	notify("READY=1");
+	return !problem;
 }
 
 static gboolean on_reload(gpointer user)
 {
-	struct daemon *d = user;
-	g_autoptr(GError) error = NULL;
-
-	notify_reloading();
-	if (daemon_reload(d, &error))
-		d->process.reloads++;
-	else
-		d->process.failed_reloads++;
-	if (error)
-		log_error("configuration: not reloaded, the old one stays: %s", error->message);
-	notify("READY=1");
+	daemon_reload(user, NULL);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -160,7 +176,7 @@ static gboolean on_statistics(gpointer user)
 static bool start(struct daemon *d, GError **error)
 {
 	const struct outputs_callbacks callbacks = {daemon_fill_options, d};
-	const struct settings *s = d->settings;
+	struct settings *s = d->settings;
 
 	priv_unlock_memory();
 	if (!daemon_meter_prepare(d, error))

@@ -39,7 +39,8 @@ struct daemon {
 	GHashTable *observed; /* FLOW_IFACE -> struct observed * */
 	struct observed *last_observed;
 	char *restart_needed; /* options that the latest reload could not change, "" if none */
-	GPtrArray *flushes;   /* struct flush *: bpflowctl flush that waits */
+	bool pen_warned;
+	GPtrArray *flushes; /* struct flush *: bpflowctl flush that waits */
 };
 
 /* What was counted at one interface and direction. */

@@ -105,6 +105,11 @@ struct encoder *encoder_new(const struct encoder_config *config, GError **error)
 	return encoder;
 }
 
+unsigned int encoder_count_ids(const struct template *template)
+{
+	return template->records->len + options_count_ids();
+}
+
 void encoder_free(struct encoder *encoder)
 {
 	if (!encoder)

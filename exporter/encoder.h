@@ -64,6 +64,8 @@ struct encoder_config {
 
 /* Fails if a record of the template can't fit a message. */
 struct encoder *encoder_new(const struct encoder_config *config, GError **error);
+/* How many template ids an encoder uses, from the one of the template's first record on. */
+unsigned int encoder_count_ids(const struct template *template);
 void encoder_free(struct encoder *encoder);
 
 /* Appends the records that the template makes of a flow; emits when a message is full. Returns

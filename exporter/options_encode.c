@@ -310,6 +310,11 @@ void options_records(const struct encoder_config *config, const struct options *
 	sets_clear(&sets);
 }
 
+unsigned int options_count_ids(void)
+{
+	return G_N_ELEMENTS(forms) + 1; /* and the type records' */
+}
+
 uint16_t options_type_template_id(const struct encoder_config *config)
 {
 	return config->template->options_id + G_N_ELEMENTS(forms);

@@ -17,6 +17,9 @@ void options_records(const struct encoder_config *config, const struct options *
  * They must be sent before the templates that use the elements. */
 void options_type_records(const struct encoder_config *config, GPtrArray *messages);
 
+/* Template ids from template->options_id on, whether all are told or not. */
+unsigned int options_count_ids(void);
+
 /* Template id of the type records: the one after all other options. */
 uint16_t options_type_template_id(const struct encoder_config *config);
 

@@ -31,15 +31,16 @@ struct outputs_callbacks {
 	void *user;
 };
 
-/* settings must outlive the outputs, or be replaced by outputs_reload. boot_real_ms: Unix time of
- * boot. */
-struct outputs *outputs_new(const struct settings *settings, uint64_t boot_real_ms,
+/* Takes a reference of the settings. boot_real_ms: Unix time of boot. */
+struct outputs *outputs_new(struct settings *settings, uint64_t boot_real_ms,
 			    const struct outputs_callbacks *callbacks, GError **error);
 void outputs_free(struct outputs *outputs); /* what is queued is lost; outputs_drain first */
 
-/* Collectors that did not change keep their sessions, sequence numbers and queues. On failure
- * nothing changed. */
-bool outputs_reload(struct outputs *outputs, const struct settings *settings, GError **error);
+/* Collectors that did not change notice nothing; those that did keep their queues, and their
+ * sessions unless what changed is the session. Those that are gone go on until their queues are
+ * empty, for a while. On failure nothing changed; the error has a line for each thing that is
+ * wrong. */
+bool outputs_reload(struct outputs *outputs, struct settings *settings, GError **error);
 
 /* Hands a flow to every group. */
 void outputs_append(struct outputs *outputs, const struct flow_record *record);
@@ -52,9 +53,6 @@ void outputs_options_changed(struct outputs *outputs);
 
 /* Sends until every queue is empty or the deadline passes; true if all are empty. */
 bool outputs_drain(struct outputs *outputs, uint64_t deadline_mono_ns);
-
-/* What waits in all queues. */
-uint64_t outputs_queued_bytes(const struct outputs *outputs);
 
 void outputs_foreach(const struct outputs *outputs,
 		     void (*fn)(void *user, const struct collector *collector,

@@ -22,6 +22,7 @@ static struct settings *settings_new(const char *path)
 {
 	struct settings *settings = g_new0(struct settings, 1);
 
+	settings->refs = 1;
 	settings->path = g_strdup(path);
 	settings->collectors =
 		g_ptr_array_new_with_free_func((GDestroyNotify)settings_collector_free);
@@ -30,9 +31,15 @@ static struct settings *settings_new(const char *path)
 	return settings;
 }
 
+struct settings *settings_ref(struct settings *settings)
+{
+	settings->refs++;
+	return settings;
+}
+
 void settings_free(struct settings *settings)
 {
-	if (!settings)
+	if (!settings || --settings->refs > 0)
 		return;
 	for (enum option_scope scope = 0; scope < SCOPE_COLLECTOR; scope++)
 		option_scope_clear(scope, settings);
@@ -46,21 +53,6 @@ char *settings_template_path(const struct settings *settings, const char *templa
 	if (strchr(template, '/'))
 		return g_strdup(template);
 	return g_strdup_printf("%s/%s.yaml", settings->template_dir, template);
-}
-
-char *settings_restart_needed(const struct settings *old, const struct settings *new)
-{
-	GString *names = g_string_new(NULL);
-
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option *option = &option_table[i];
-
-		if (!option->restart || option_equal(option, old, new))
-			continue;
-		g_string_append_printf(names, "%s%s.%s", names->len ? ", " : "",
-				       option_scope_names[option->scope], option->key);
-	}
-	return g_string_free(names, false);
 }
 
 static void check_root_keys(const struct yaml_node *root, struct yaml_errors *errors)

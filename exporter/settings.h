@@ -13,6 +13,7 @@
 
 #include "encoder.h"
 #include "log.h"
+#include "template.h"
 #include "yaml.h"
 
 #define SETTINGS_PATH "/etc/bpflowd/bpflowd.yaml"
@@ -62,6 +63,7 @@ struct settings_collector {
 };
 
 struct settings {
+	int refs;
 	char *path;
 	/* exporter */
 	uint32_t observation_domain_id;
@@ -104,7 +106,8 @@ struct settings *settings_load_incomplete(const char *path, struct yaml_errors *
 /* As settings_load from memory; name stands in messages. */
 struct settings *settings_parse(const char *name, const char *text, size_t length,
 				struct yaml_errors *errors);
-void settings_free(struct settings *settings);
+struct settings *settings_ref(struct settings *settings);
+void settings_free(struct settings *settings); /* drops a reference */
 
 /* The effective configuration as YAML with every default; parses again and prints the same. */
 void settings_print(const struct settings *settings, FILE *out);
@@ -113,7 +116,12 @@ void settings_print(const struct settings *settings, FILE *out);
  * a slash. */
 char *settings_template_path(const struct settings *settings, const char *template);
 
-/* Names of options that differ and take effect only at a restart, "" if none; caller frees. */
-char *settings_restart_needed(const struct settings *old, const struct settings *new);
+/* Before next takes the place of what is in force: options that only a restart can change are
+ * swapped, so that next holds what stays in force. Returns the names of those that differ, "" if
+ * none; caller frees. */
+char *settings_keep_in_force(struct settings *in_force, struct settings *next);
+
+/* Whether a collector's session can go on: what is fixed when it is opened is the same. */
+bool settings_same_session(const struct settings_collector *a, const struct settings_collector *b);
 
 #endif

@@ -206,19 +206,34 @@ static struct template *find_loaded(const struct settings *settings,
 	return NULL;
 }
 
+/* What is wrong with a template is told once, however many collectors name it. Takes news over. */
+static void add_news(struct yaml_errors *errors, struct yaml_errors *news)
+{
+	for (guint i = 0; i < news->messages->len; i++) {
+		const char *message = g_ptr_array_index(news->messages, i);
+
+		if (!g_ptr_array_find_with_equal_func(errors->messages, message, g_str_equal, NULL))
+			g_ptr_array_add(errors->messages, g_strdup(message));
+	}
+	yaml_errors_clear(news);
+}
+
 static void load_template(const struct settings *settings, const struct entry *entry)
 {
 	struct settings_collector *collector = entry->collector;
 	struct template *template = find_loaded(settings, collector);
 	g_autofree char *path = NULL;
+	struct yaml_errors news;
 
 	if (template) {
 		collector->loaded = template_ref(template);
 		return;
 	}
 	path = settings_template_path(settings, collector->template);
-	collector->loaded = template_load(path, collector->protocol, collector->max_message_size,
-					  entry->errors);
+	yaml_errors_init(&news, path);
+	collector->loaded =
+		template_load(path, collector->protocol, collector->max_message_size, &news);
+	add_news(entry->errors, &news);
 	if (!collector->loaded)
 		fail(entry, "template",
 		     "template %s can't be used here for the reasons just told; mend %s or name "

@@ -41,6 +41,14 @@ enum option_kind {
 
 enum option_target { TARGET_ANY, TARGET_NETWORK, TARGET_FILE };
 
+/* What a reload with another value of an option means. */
+enum option_change {
+	CHANGE_AT_ONCE,
+	CHANGE_SESSION,	  /* of a collector: a new session */
+	CHANGE_RESTART,	  /* takes effect at the next start */
+	CHANGE_FROM_NONE, /* as CHANGE_RESTART where the list in force is empty */
+};
+
 struct option {
 	const char *key;
 	bool empty_is_off;  /* "" is taken though it is not the default */
@@ -55,7 +63,7 @@ struct option {
 	uint8_t scope;	/* enum option_scope */
 	uint8_t kind;	/* enum option_kind */
 	uint8_t target; /* enum option_target */
-	bool restart;	/* a change takes effect only at a restart */
+	uint8_t change; /* enum option_change */
 };
 
 extern const struct option option_table[];
@@ -67,8 +75,12 @@ void option_set_preset(const struct option *option, void *base);
 bool option_read(const struct option *option, const struct yaml_node *node, const char *path,
 		 void *base, struct yaml_errors *errors);
 void option_append(const struct option *option, const void *base, GString *out);
+
+/* settings_change.c */
 bool option_equal(const struct option *option, const void *a, const void *b);
 void option_clear(const struct option *option, void *base);
+void option_swap(const struct option *option, void *a, void *b);
+bool option_is_empty(const struct option *option, const void *base); /* a list */
 
 /* settings_section.c */
 bool option_scope_within(enum option_scope scope, enum option_scope outer);

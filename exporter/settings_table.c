@@ -16,8 +16,9 @@
 #define EXPORTER(member)  .scope = SCOPE_EXPORTER, .key = #member, IN_SETTINGS(member)
 #define METERING(member)  .scope = SCOPE_METERING, .key = #member, IN_SETTINGS(member)
 #define COLLECTOR(member) .scope = SCOPE_COLLECTOR, .key = #member, IN_COLLECTOR(member)
-#define TLS(member) \
-	.scope = SCOPE_TLS, .key = #member, .target = TARGET_NETWORK, IN_COLLECTOR(tls.member)
+#define TLS(member)                                                                             \
+	.scope = SCOPE_TLS, .key = #member, .target = TARGET_NETWORK, .change = CHANGE_SESSION, \
+	IN_COLLECTOR(tls.member)
 #define IN_SETTINGS(member)  .offset = offsetof(struct settings, member)
 #define IN_COLLECTOR(member) .offset = offsetof(struct settings_collector, member)
 
@@ -32,7 +33,8 @@
 	.kind = OPTION_SIZE64, .preset = standard, .min = least, .max = most
 #define DURATION(standard, least, most) \
 	.kind = OPTION_DURATION, .preset = standard, .min = least, .max = most
-#define RESTART .restart = true
+#define RESTART .change = CHANGE_RESTART
+#define SESSION .change = CHANGE_SESSION
 #define NETWORK .target = TARGET_NETWORK
 #define FILES	.target = TARGET_FILE
 
@@ -63,7 +65,9 @@ const struct option option_table[] = {
 	{EXPORTER(user), TEXT("\"\"", check_account), RESTART},
 
 	{METERING(interfaces), TEXTS("[\"*\", \"!lo\"]", check_glob, 1, 1000)},
-	{METERING(netns), TEXTS("[]", check_netns, 0, FLOW_MAX_NETNS - 1)},
+	/* the capability to enter others is given up at a start that names none */
+	{METERING(netns), TEXTS("[]", check_netns, 0, FLOW_MAX_NETNS - 1),
+	 .change = CHANGE_FROM_NONE},
 	{METERING(direction), CHOICE(directions, "both"), .min = DIRECTION_INGRESS},
 	{METERING(count), CHOICE(counts, "once"), RESTART},
 	{METERING(sampling), U32("1", 1, 1000000), RESTART},
@@ -88,11 +92,11 @@ const struct option option_table[] = {
 	{METERING(ignored_drop_reasons), TEXTS(REASONS_IGNORED, check_drop_reason, 0, 64), RESTART},
 
 	{COLLECTOR(name), TEXT(NO_TEXT, check_name)},
-	{COLLECTOR(address), TEXT(NO_TEXT, check_address), NETWORK},
-	{COLLECTOR(file), TEXT(NO_TEXT, NULL), FILES},
-	{COLLECTOR(port), U16(NULL, 1, UINT16_MAX), NETWORK},
-	{COLLECTOR(protocol), CHOICE(protocols, "ipfix")},
-	{COLLECTOR(transport), CHOICE(transports, "udp"), NETWORK},
+	{COLLECTOR(address), TEXT(NO_TEXT, check_address), NETWORK, SESSION},
+	{COLLECTOR(file), TEXT(NO_TEXT, NULL), FILES, SESSION},
+	{COLLECTOR(port), U16(NULL, 1, UINT16_MAX), NETWORK, SESSION},
+	{COLLECTOR(protocol), CHOICE(protocols, "ipfix"), SESSION},
+	{COLLECTOR(transport), CHOICE(transports, "udp"), NETWORK, SESSION},
 	{COLLECTOR(template), TEXT("standard", NULL)},
 	{.scope = SCOPE_COLLECTOR,
 	 .key = "template_refresh",
@@ -101,8 +105,8 @@ const struct option option_table[] = {
 	 NETWORK},
 	{COLLECTOR(template_refresh_messages), U32("0", 0, 1000000), NETWORK},
 	{COLLECTOR(max_message_size), .kind = OPTION_SIZE32, .min = 256, .max = UINT16_MAX},
-	{COLLECTOR(source), TEXT("\"\"", check_source), NETWORK},
-	{COLLECTOR(source_port), U16("0", 0, UINT16_MAX), NETWORK},
+	{COLLECTOR(source), TEXT("\"\"", check_source), NETWORK, SESSION},
+	{COLLECTOR(source_port), U16("0", 0, UINT16_MAX), NETWORK, SESSION},
 	{COLLECTOR(queue_size), SIZE("16M", 1, 64 * GIB)},
 	{.scope = SCOPE_COLLECTOR,
 	 .key = "reconnect_interval",
@@ -112,12 +116,13 @@ const struct option option_table[] = {
 	{COLLECTOR(max_rate), U32("0", 0, UINT32_MAX)},
 	{COLLECTOR(group), TEXT("\"\"", check_name)},
 	{COLLECTOR(group_mode), CHOICE(group_modes, "copy")},
-	{COLLECTOR(rotate_size), SIZE("0", 0, 1024 * GIB), FILES},
+	{COLLECTOR(rotate_size), SIZE("0", 0, 1024 * GIB), FILES, SESSION},
 	{.scope = SCOPE_COLLECTOR,
 	 .key = "rotate_interval",
 	 IN_COLLECTOR(rotate_interval_ns),
 	 DURATION("0", 0, 366 * DAY),
-	 FILES},
+	 FILES,
+	 SESSION},
 
 	{TLS(ca), TEXT("\"\"", check_readable)},
 	{TLS(certificate), TEXT("\"\"", check_readable)},
@@ -128,7 +133,8 @@ const struct option option_table[] = {
 	 .key = "listen",
 	 IN_SETTINGS(http_listen),
 	 TEXT("127.0.0.1:9469", check_listen),
-	 .empty_is_off = true},
+	 .empty_is_off = true,
+	 RESTART},
 	{.scope = SCOPE_LOG, .key = "level", IN_SETTINGS(log_level), CHOICE(levels, "info")},
 };
 

@@ -405,21 +405,6 @@ void option_append(const struct option *option, const void *base, GString *out)
 	}
 }
 
-bool option_equal(const struct option *option, const void *a, const void *b)
-{
-	g_autoptr(GString) text_a = NULL;
-	g_autoptr(GString) text_b = NULL;
-
-	if (option->kind == OPTION_TEXT)
-		return !g_strcmp0(*(char *const *)value_of(option, a),
-				  *(char *const *)value_of(option, b));
-	text_a = g_string_new(NULL);
-	text_b = g_string_new(NULL);
-	option_append(option, a, text_a);
-	option_append(option, b, text_b);
-	return g_string_equal(text_a, text_b);
-}
-
 void option_set_preset(const struct option *option, void *base)
 {
 	g_autofree char *text = g_strdup_printf("preset: %s", option->preset);
@@ -432,16 +417,4 @@ void option_set_preset(const struct option *option, void *base)
 		g_error("the default of %s is wrong: %s", option->key, option->preset);
 	yaml_node_free(root);
 	yaml_errors_clear(&errors);
-}
-
-void option_clear(const struct option *option, void *base)
-{
-	void *target = target_of(option, base);
-
-	if (option->kind == OPTION_TEXT)
-		g_clear_pointer((char **)target, g_free);
-	else if (option->kind == OPTION_TEXTS)
-		g_clear_pointer((char ***)target, g_strfreev);
-	else if (option->kind == OPTION_PORTS)
-		g_clear_pointer((GArray **)target, g_array_unref);
 }

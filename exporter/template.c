@@ -90,6 +90,30 @@ struct template *template_ref(struct template *template)
 	return template;
 }
 
+static void *copy_record(const void *record, void *user)
+{
+	struct template_record *copy = g_memdup2(record, sizeof(*copy));
+	uint16_t *next_id = user;
+
+	copy->name = g_strdup(copy->name);
+	copy->id = (*next_id)++;
+	return copy;
+}
+
+struct template *template_renumbered(const struct template *template, uint16_t first_id)
+{
+	struct template *copy = g_memdup2(template, sizeof(*copy));
+	uint16_t next_id = first_id;
+
+	copy->n_refs = 1;
+	copy->name = g_strdup(copy->name);
+	copy->path = g_strdup(copy->path);
+	copy->description = g_strdup(copy->description);
+	copy->records = g_ptr_array_copy(copy->records, copy_record, &next_id);
+	copy->options_id = next_id;
+	return copy;
+}
+
 void template_free(struct template *template)
 {
 	if (!template || --template->n_refs)

@@ -60,10 +60,12 @@ struct template
  * 0: not checked. */
 struct template *template_load(const char *path, int format, uint32_t max_message_size,
 			       struct yaml_errors *errors);
-/* Another owner, who frees it too: the configuration that loaded it and the encoders that use it.
- */
+/* Another owner, who frees it too. */
 struct template *template_ref(struct template *template);
 void template_free(struct template *template); /* NULL is fine */
+
+/* A copy whose ids begin at first_id: encoders that one session may meet must not share any. */
+struct template *template_renumbered(const struct template *template, uint16_t first_id);
 
 /* Both make the same records of the same flows; name and description don't matter. */
 bool template_equal(const struct template *a, const struct template *b);

@@ -186,16 +186,65 @@ static void test_restart_needed(void)
 	struct settings *old = parse_collector("address: 192.0.2.1");
 	struct settings *same = parse_collector("address: 192.0.2.1");
 	struct settings *new = parse("metering: {active_timeout: 1s, interfaces: [x], sampling: 2, "
-				     "dns_ports: [54]}\nlog: {level: error}\n"
+				     "dns_ports: [54], netns: [blue]}\nlog: {level: error}\n"
+				     "http: {listen: \"[::1]:1\"}\n"
 				     "collectors: [{name: b, address: 192.0.2.2}]\n");
-	g_autofree char *none = settings_restart_needed(old, same);
-	g_autofree char *some = settings_restart_needed(old, new);
+	g_autofree char *none = settings_keep_in_force(old, same);
+	g_autofree char *some = settings_keep_in_force(same, new);
+	g_autofree char *undone = NULL;
 
 	g_assert_cmpstr(none, ==, "");
-	g_assert_cmpstr(some, ==, "metering.sampling, metering.dns_ports");
+	g_assert_cmpstr(some, ==,
+			"metering.netns, metering.sampling, metering.dns_ports, http.listen");
+	/* what can't be changed stays, the rest is the new file's */
+	g_assert_cmpuint(new->sampling, ==, 1);
+	g_assert_cmpuint(g_array_index(new->dns_ports, uint16_t, 0), ==, 53);
+	g_assert_cmpstr(new->http_listen, ==, old->http_listen);
+	g_assert_null(new->netns[0]);
+	g_assert_cmpstr(new->interfaces[0], ==, "x");
+	g_assert_cmpuint(new->log_level, ==, LOG_LEVEL_ERROR);
+	/* undone in the file: nothing waits any more */
+	undone = settings_keep_in_force(new, old);
+	g_assert_cmpstr(undone, ==, "");
 	settings_free(old);
 	settings_free(same);
 	settings_free(new);
+}
+
+/* Namespaces can be changed where some were named at the start. */
+static void test_restart_netns(void)
+{
+	struct settings *in_force = parse("metering: {netns: [red]}\n"
+					  "collectors: [{name: b, address: 192.0.2.2}]\n");
+	struct settings *next = parse("metering: {netns: [red, blue]}\n"
+				      "collectors: [{name: b, address: 192.0.2.2}]\n");
+	g_autofree char *names = settings_keep_in_force(in_force, next);
+
+	g_assert_cmpstr(names, ==, "");
+	g_assert_cmpstr(next->netns[1], ==, "blue");
+	settings_free(in_force);
+	settings_free(next);
+}
+
+static void test_same_session(void)
+{
+	struct settings *a = parse_collector("address: 192.0.2.1, transport: tcp");
+	struct settings *b = parse_collector("address: 192.0.2.1, transport: tcp, port: 4739, "
+					     "queue_size: 1M, max_rate: 7, template: minimal");
+	struct settings *c = parse_collector("address: 192.0.2.1, transport: tcp, port: 4740");
+	struct settings *d = parse_collector("address: 192.0.2.1, transport: tls");
+	struct settings *e =
+		parse_collector("address: 192.0.2.1, transport: tls, tls: {verify: false}");
+
+	g_assert_true(settings_same_session(a->collectors->pdata[0], b->collectors->pdata[0]));
+	g_assert_false(settings_same_session(a->collectors->pdata[0], c->collectors->pdata[0]));
+	g_assert_false(settings_same_session(a->collectors->pdata[0], d->collectors->pdata[0]));
+	g_assert_false(settings_same_session(d->collectors->pdata[0], e->collectors->pdata[0]));
+	settings_free(a);
+	settings_free(b);
+	settings_free(c);
+	settings_free(d);
+	settings_free(e);
 }
 
 static bool only_udp(enum transport_kind kind, GError **error)
@@ -280,6 +329,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/settings/addresses", test_addresses);
 	g_test_add_func("/settings/template-path", test_template_path);
 	g_test_add_func("/settings/restart-needed", test_restart_needed);
+	g_test_add_func("/settings/restart-netns", test_restart_netns);
+	g_test_add_func("/settings/same-session", test_same_session);
 	g_test_add_func("/settings/probe", test_probe);
 	g_test_add_func("/settings/print-text", test_print_text);
 	return g_test_run();
