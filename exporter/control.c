@@ -61,6 +61,11 @@ struct control *control_new(const char *path, const char *group, const struct co
 	return control;
 }
 
+bool control_give(struct control *control, const char *account, GError **error)
+{
+	return !*account || control_socket_give(&control->socket, account, error);
+}
+
 static uint64_t deadline(void)
 {
 	struct clock_now now;

@@ -36,6 +36,8 @@ struct control_verb {
  * daemon; fails with G_FILE_ERROR_EXIST if a living one answers there. */
 struct control *control_new(const char *path, const char *group, const struct control_verb *verbs,
 			    void *user, GError **error);
+/* Before the daemon becomes that account ("": it stays). */
+bool control_give(struct control *control, const char *account, GError **error);
 void control_free(struct control *control); /* requests that began can still be completed */
 
 /* Completes a request that began: by the answer (reference passes), or by the error's message if

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,7 +28,8 @@ bool control_socket_open(struct control_socket *listener, const char *path, cons
 	listener->fd = -1;
 	if (!set_address(&address, path, error) || !find_group(listener, group, error))
 		return false;
-	if (mkdir(folder, 0755) < 0 && errno != EEXIST) {
+	listener->made_folder = mkdir(folder, 0755) == 0;
+	if (!listener->made_folder && errno != EEXIST) {
 		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
 			    "control socket %s: folder %s can't be made: %s", path, folder,
 			    g_strerror(errno));
@@ -39,6 +41,20 @@ bool control_socket_open(struct control_socket *listener, const char *path, cons
 	if (listen_at(listener, &address, error))
 		return true;
 	control_socket_close(listener);
+	return false;
+}
+
+bool control_socket_give(const struct control_socket *listener, const char *account, GError **error)
+{
+	g_autofree char *folder = g_path_get_dirname(listener->path);
+	const struct passwd *entry = getpwnam(account);
+
+	if (entry && chown(listener->path, entry->pw_uid, -1) == 0 &&
+	    (!listener->made_folder || chown(folder, entry->pw_uid, -1) == 0))
+		return true;
+	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_PERM,
+		    "control socket %s: can't be given to account \"%s\": %s", listener->path,
+		    account, entry ? g_strerror(errno) : "there is none");
 	return false;
 }
 

@@ -187,10 +187,14 @@ static bool start(struct daemon *d, GError **error)
 	d->outputs = outputs_new(s, daemon_boot_real_ms(d), &callbacks, error);
 	if (!d->outputs)
 		return false;
+	if (!daemon_meter_start(d, error) || !daemon_http_start(d, error) ||
+	    !control_give(d->control, s->user, error) || !priv_drop(s->user, *s->netns, error) ||
+	    !priv_filter_calls(error))
+		return false;
+	/* only now: a daemon that can't start says that alone */
 	check_enterprise_number(d);
 	log_memory(d);
-	return daemon_meter_start(d, error) && daemon_http_start(d, error) &&
-	       priv_drop(s->user, *s->netns, error) && priv_filter_calls(error);
+	return true;
 }
 
 static void stop(struct daemon *d)

@@ -95,25 +95,27 @@ else
 fi
 
 # ---- root, with user: and control_group:
-config "$open/user.yaml" "$open/user.sock" 127.0.0.1:9469 veth1 "address: 127.0.0.1" "user: nobody" "control_group: $group"
+config "$open/user.yaml" "$open/run/user.sock" 127.0.0.1:9469 veth1 "address: 127.0.0.1" "user: nobody" "control_group: $group"
 spawn b "$work/daemon.log" "$open/bpflowd" -c "$open/user.yaml"
 pid=$spawned
-meters user "$open/user.sock" "$pid"
+meters user "$open/run/user.sock" "$pid"
 is "$(status_of "$pid" Uid | tr '\t' ' ')" "65534 65534 65534 65534" "user: it is nobody"
 is "$(status_of "$pid" Gid | tr '\t' ' ')" "65534 65534 65534 65534" "user: and of nobody's group"
-is "$(stat -c %a:%G "$open/user.sock")" "660:$group" "user: the control socket is open to the group"
-check "user: a member may reload" setpriv --reuid 65533 --regid 65534 --clear-groups "$open/bpflowctl" -s "$open/user.sock" reload
-others() { ! setpriv --reuid 65533 --regid 65533 --clear-groups "$open/bpflowctl" -s "$open/user.sock" show stats; }
+is "$(stat -c %a:%U:%G "$open/run/user.sock")" "660:nobody:$group" "user: the control socket is nobody's, open to the group"
+check "user: the account itself may reload" setpriv --reuid 65534 --regid 65533 --clear-groups "$open/bpflowctl" -s "$open/run/user.sock" reload
+check "user: a member may reload" setpriv --reuid 65533 --regid 65534 --clear-groups "$open/bpflowctl" -s "$open/run/user.sock" reload
+others() { ! setpriv --reuid 65533 --regid 65533 --clear-groups "$open/bpflowctl" -s "$open/run/user.sock" show stats; }
 check "user: others may not ask" others
 check "user: /metrics answers" in_ns b curl -sf -o "$work/metrics" http://127.0.0.1:9469/metrics
 # an interface that appears after the privileges are gone
 in_ns b ip link add veth2 type veth peer name veth3
 in_ns b ip link set veth2 up
 sed -i 's/\[veth1\]/[veth1, veth2]/' "$open/user.yaml"
-check "user: reload" "$open/bpflowctl" -s "$open/user.sock" reload
-later() { "$open/bpflowctl" -s "$open/user.sock" show interfaces --json | jq -e '.interfaces[] | select(.name == "veth2" and .ingress)'; }
+check "user: reload" "$open/bpflowctl" -s "$open/run/user.sock" reload
+later() { "$open/bpflowctl" -s "$open/run/user.sock" show interfaces --json | jq -e '.interfaces[] | select(.name == "veth2" and .ingress)'; }
 check "user: an interface of a later day is metered" wait_for 5 later
 check "user: SIGTERM ends it with status 0" stop "$pid"
+is "$(find "$open/run" -type s)" "" "user: the control socket is gone with it"
 
 # ---- a plain user with three capabilities, /sys read-only, as under the unit
 config "$open/plain.yaml" "$open/nobody/control.sock" "" veth1 "file: $open/nobody/flows.ipfix"
@@ -137,7 +139,7 @@ refused() { # NAME WANTED-TEXT COMMAND...
 	local status=0
 	timeout 20 nsenter --net="/run/netns/$id-b" "${@:3}" >"$work/refused" 2>&1 || status=$?
 	is "$status" 2 "$1: status 2"
-	is "$(wc -l <"$work/refused")" 1 "$1: one line"
+	is "$(sed 1d "$work/refused")" "" "$1: one line"
 	check "$1: says why" grep -q "^error: cannot start: .*$2" "$work/refused" || diag <"$work/refused"
 }
 
