@@ -7,6 +7,7 @@
 
 #include "collector.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 
@@ -54,11 +55,24 @@ struct collector *collector_new(const struct settings_collector *settings, uint3
 	return collector;
 }
 
+/* The last to hear of what is lost with us is the log. */
+static void log_unsent(const struct collector *collector)
+{
+	const struct collector_stats *stats = &collector->stats;
+
+	if (stats->queued_flows)
+		log_warning("collector %s: %" PRIu64 " flows, %" PRIu64 " packets, %" PRIu64
+			    " octets could not be sent and are lost",
+			    collector->settings->name, stats->queued_flows, stats->queued_packets,
+			    stats->queued_octets);
+}
+
 void collector_free(struct collector *collector)
 {
 	if (!collector)
 		return;
 	session_end(collector);
+	log_unsent(collector);
 	send_drop_all(collector);
 	queue_clear(&collector->queue);
 	g_source_destroy(collector->source);
