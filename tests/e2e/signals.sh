@@ -3,7 +3,7 @@
 # Drops, DNS and RTT of real stacks through a router, compared with the kernel's own counters. Relays make the way to
 # the client 10 ms long and the one to the server 20 ms, there and back.
 . "$(dirname "$0")/../lib.sh"
-require_root jq nft dnsmasq dig socat nstat python3 ethtool tc
+require_root bpftool jq nft dnsmasq dig socat nstat python3 ethtool tc
 
 relay=$build/tests/tools/relay
 netns_add client near router far server foreign
@@ -225,6 +225,28 @@ wait_for 8 flow_is ".sourceTransportPort == 4104" .dnsUnansweredCount 1
 is "$(flow ".sourceTransportPort == 4104" ".dnsUnansweredCount, .dnsQuestionName, .dnsLatencyMicroseconds")" \
 	"1 unanswered.example.org 0" "DNS: a query without answer"
 
+# ---- off means off
+
+programs() { # names of the tracing programs that the daemon holds
+	local id
+	for id in $(bpf_objects "$daemon_pid" | sed -n 's/^prog_id //p'); do
+		bpftool -j prog show id "$id" | jq -r 'select(.type == "tracing") | .name'
+	done | sort | xargs
+}
+is "$(programs)" "kfree_skb tcp_probe" "both directions are metered: nothing hangs on net_dev_queue"
 daemon_stop
 ok $? "the daemon ends well"
+sed -i 's/interfaces: .*/&\n  drops: false\n  dns: false\n  rtt: false/' "$work/bpflowd.yaml"
+daemon_start router "$work/bpflowd.yaml"
+is "$(programs)" "" "trackers that are off are not loaded"
+daemon_stop
+sed -i 's/dns: false/dns: true/; s/drops: false/direction: ingress/' "$work/bpflowd.yaml"
+daemon_start router "$work/bpflowd.yaml"
+queue_is_hooked() { [[ " $(programs) " == *" trace_net_packets "* ]]; }
+wait_for 3 queue_is_hooked
+ok $? "ingress only: net_dev_queue is needed" || diag "$(programs)"
+in_ns router dig +tries=1 +time=2 -b 10.9.2.1#4200 @10.9.2.2 own.example.org A >>"$work/dig.log" 2>&1
+flow_becomes ".destinationTransportPort == 4200" "$dns" "own.example.org 1 1 0" "ingress only: the router's own query has its answer"
+daemon_stop
+ok $? "the daemon ends well again"
 done_testing
