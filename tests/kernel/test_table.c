@@ -149,7 +149,7 @@ static void test_long_flow_stays(void)
 
 	make_packet(&frame, false, 99999, 0);
 	for (int i = 0; i < 1000; i++) {
-		meter_run(meter, &frame, &ingress, 1);
+		meter_run(meter, &frame, &ingress, 2);
 		send_flows(meter, false, i * 8, 8);
 	}
 	g_assert_cmpuint(counters_of(meter).created_flows, ==, 8001);
