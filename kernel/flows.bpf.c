@@ -33,6 +33,7 @@ __u32 ppp_metered;     /* PPP devices of this namespace are metered */
 
 #include "kernel/account.bpf.h"
 #include "kernel/far.bpf.h"
+#include "kernel/segment.bpf.h"
 #include "kernel/track.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";
@@ -42,31 +43,6 @@ static __always_inline u8 flags_of(u32 ifindex)
 	u32 known = iface_flags[ifindex & 0xffff];
 
 	return known >> 8 == ifindex ? known : 0;
-}
-
-/* Wire packets and octets of a GSO or GRO skb: its segments, and the headers that they repeat. */
-static __always_inline void segment(struct __sk_buff *skb, const struct packet *p, struct sample *s)
-{
-	u32 size = skb->gso_size, n = skb->gso_segs, payload, last;
-
-	s->packets = 1;
-	s->bytes = p->len;
-	s->min_len = s->max_len = p->len < 0xffff ? p->len : 0xffff;
-	if (!size || p->len <= p->headers || !p->headers)
-		return;
-	payload = p->len - p->headers;
-	if (size == 0xffff) /* SCTP: by fragments of any size */
-		size = n > 1 ? payload / n : payload;
-	else if (!n || (u64)n * size < payload ||
-		 (u64)(n - 1) * size >= payload) /* absent or untrue */
-		n = (payload + size - 1) / size;
-	if (n < 2)
-		return;
-	s->packets = n;
-	s->bytes = payload + n * p->headers;
-	last = payload - (n - 1) * size;
-	s->max_len = p->headers + size;
-	s->min_len = p->headers + (last < size ? last : size);
 }
 
 static __always_inline void observe(struct flow_counters *c, u32 direction, const struct sample *s)

@@ -32,3 +32,8 @@ KERNEL_TESTS += tests/kernel/test_table
 tests_kernel_test_table_CFLAGS = $(meter_cflags)
 tests_kernel_test_table_SOURCES = tests/kernel/test_table.c $(meter_sources)
 tests_kernel_test_table_LDADD = $(meter_ldadd)
+
+KERNEL_TESTS += tests/kernel/test_devices
+tests_kernel_test_devices_CFLAGS = $(meter_cflags)
+tests_kernel_test_devices_SOURCES = tests/kernel/test_devices.c $(meter_sources)
+tests_kernel_test_devices_LDADD = $(meter_ldadd)
