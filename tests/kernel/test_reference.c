@@ -62,8 +62,9 @@ static bool is_equal(const struct meter_flow *got, const struct meter_flow *want
 		return false;
 	m = got->metrics;
 	m.start_ns = m.end_ns = 0;
-	/* whichever packet's: one flow's packets may come from several interfaces */
+	/* one flow's packets may come from several interfaces here, and leave by any */
 	m.far_ifindex = wanted->metrics.far_ifindex;
+	m.far_vlan = wanted->metrics.far_vlan;
 	return !memcmp(&got->id, &wanted->id, sizeof(got->id)) &&
 	       !memcmp(&m, &wanted->metrics, sizeof(m));
 }
