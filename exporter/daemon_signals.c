@@ -141,6 +141,31 @@ static void add_drops(void *user, const struct signals_drops *drops)
 		     drops->bytes);
 }
 
+static void add_losses(const struct daemon *d, struct metrics *metrics)
+{
+	struct drop_counters drops;
+	struct flow_counters flows;
+
+	flow_fetcher_drop_counters(d->fetcher, &drops);
+	flow_fetcher_counters(d->fetcher, &flows);
+	const struct {
+		const char *place;
+		uint64_t value;
+	} rows[] = {
+		{"dns_flows", flows.dns_overflow},
+		{"flow_sequences", flows.rtt_overflow},
+		{"ring_buffer", flows.lost_events},
+		{"drop_table", drops.lost_ring_packets},
+		{"drop_nested", drops.lost_busy_packets},
+		{"drop_header", drops.unread_packets},
+		{"drop_namespace", signals_stats(d->signals)->drops_unplaced},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+		metrics_add(metrics, METRIC_LOST_SIGNALS, rows[i].value, "place", rows[i].place,
+			    NULL);
+}
+
 void daemon_signals_collect(struct daemon *d, struct metrics *metrics)
 {
 	const struct signals_stats *stats = signals_stats(d->signals);
@@ -151,6 +176,7 @@ void daemon_signals_collect(struct daemon *d, struct metrics *metrics)
 	d->process.client_rtt = stats->client_rtt;
 	d->process.dns_unanswered = stats->dns_unanswered;
 	d->process.dns_errors = stats->dns_errors;
+	add_losses(d, metrics);
 	signals_foreach_drops(d->signals, add_drops, &report);
 }
 
