@@ -38,4 +38,4 @@ UNIT_TESTS += tests/transport/test_groups
 tests_transport_test_groups_SOURCES = tests/transport/test_groups.c
 tests_transport_test_groups_LDADD = $(transport_ldadd)
 
-E2E_TESTS += tests/e2e/transports.sh tests/e2e/groups.sh tests/e2e/faults.sh
+E2E_TESTS += tests/e2e/transports.sh tests/e2e/groups.sh tests/e2e/faults.sh tests/e2e/burst.sh

@@ -38,6 +38,18 @@ void use_moving_clock(void)
 	clock_set_source(read_moving_clock);
 }
 
+static void read_frozen_clock(struct clock_now *now)
+{
+	now->mono_ns = now->boot_ns = NSEC_PER_SEC + clock_offset_ns;
+	now->real_ns = UINT64_C(1700000000) * NSEC_PER_SEC + clock_offset_ns;
+}
+
+void use_frozen_clock(void)
+{
+	clock_offset_ns = 0;
+	clock_set_source(read_frozen_clock);
+}
+
 void move_clock(struct sender *sender, uint64_t ns)
 {
 	clock_offset_ns += ns;

@@ -87,6 +87,7 @@ void work(struct sender *sender, struct sink *sink);
 /* Moves the clock of everything that reads time. */
 void move_clock(struct sender *sender, uint64_t ns);
 void use_moving_clock(void);
+void use_frozen_clock(void); /* stands still but for move_clock */
 
 /* Every record arrived once or was counted lost; what was lost on the way in a session is a gap. */
 void assert_conserved(const struct sender *sender, const struct sink *sink);

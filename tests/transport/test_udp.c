@@ -84,6 +84,79 @@ static void test_template_refresh(void)
 	clock_set_source(NULL);
 }
 
+/* What comes at once without max_rate: half a second, a few datagrams at a time, evenly; an
+ * ordinary socket buffer (212,992 octets: some 90 datagrams) has room for many of these portions.
+ */
+static void test_spread(void)
+{
+	uint64_t before, most = 0, took_ms = 0, half_ms = 0;
+	struct sender sender;
+	struct sink sink;
+
+	use_frozen_clock();
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, (move_clock(&sender, NSEC_PER_MSEC), sink.n_templates == 2));
+	sender_give(&sender, 100000 / RECORDS_PER_MESSAGE);
+	while (sink.n_records < sender.n_records) {
+		before = sink.n_messages;
+		move_clock(&sender, NSEC_PER_MSEC);
+		for (int i = 0; i < 4; i++)
+			work(NULL, &sink);
+		most = MAX(most, sink.n_messages - before);
+		took_ms++;
+		if (sink.n_records * 2 < sender.n_records)
+			half_ms = took_ms;
+		g_assert_cmpuint(took_ms, <, 1000);
+	}
+	g_assert_cmpuint(took_ms, >, 450);
+	g_assert_cmpuint(took_ms, <, 550);
+	g_assert_cmpuint(half_ms, >, 200);
+	g_assert_cmpuint(half_ms, <, 300);
+	/* 2,000 messages in 500 ms are four in each; those of two ticks, and what an earlier one
+	 * left over */
+	g_assert_cmpuint(most, <=, 18);
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
+/* Not a record more than configured, in any second. */
+static void test_max_rate(void)
+{
+	struct sender sender;
+	struct sink sink;
+	uint64_t before;
+
+	use_frozen_clock();
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.max_rate = 1000;
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, (move_clock(&sender, NSEC_PER_MSEC), sink.n_templates == 2));
+	sender_give(&sender, 200); /* 10,000 records */
+	before = sink.n_records;
+	for (int i = 0; i < 10; i++) {
+		for (int j = 0; j < 100; j++) {
+			move_clock(&sender, 10 * NSEC_PER_MSEC);
+			work(NULL, &sink);
+		}
+		/* to the message */
+		g_assert_cmpuint(sink.n_records - before, <=, 1000 + RECORDS_PER_MESSAGE);
+		g_assert_cmpuint(sink.n_records - before, >=, 1000 - RECORDS_PER_MESSAGE);
+		before = sink.n_records;
+	}
+	WORK_UNTIL(NULL, &sink,
+		   (move_clock(&sender, 10 * NSEC_PER_MSEC), sink.n_records == sender.n_records));
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
 /* Every datagram that an ICMP error says was refused is counted, and none twice. */
 static void test_refused(void)
 {
@@ -122,6 +195,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < G_N_ELEMENTS(arrival_cases); i++)
 		g_test_add_data_func(arrival_cases[i].path, &arrival_cases[i], test_arrives);
 	g_test_add_func("/udp/template-refresh", test_template_refresh);
+	g_test_add_func("/udp/spread", test_spread);
+	g_test_add_func("/udp/max-rate", test_max_rate);
 	g_test_add_func("/udp/refused", test_refused);
 	return g_test_run();
 }
