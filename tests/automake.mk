@@ -18,6 +18,7 @@ AM_TESTS_ENVIRONMENT = BPFLOWD_SRC='$(abs_top_srcdir)'; BPFLOWD_BUILD='$(abs_top
 
 test_tools = tests/tools/blast
 tests_tools_blast_SOURCES = tests/tools/blast.c
+tests_tools_blast_LDADD = -lm
 
 check_PROGRAMS += $(UNIT_TESTS) $(KERNEL_TESTS) $(test_tools)
 TESTS += $(UNIT_TESTS) $(KERNEL_TESTS) $(E2E_TESTS)

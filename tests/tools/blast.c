@@ -20,6 +20,7 @@
 #include <netinet/udp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ struct options {
 	uint32_t size_min; /* IP-layer octets */
 	uint32_t size_max;
 	bool random;
+	bool zipf; /* random, flow n with a frequency of about 1/n */
 	uint64_t seed;
 };
 
@@ -83,6 +85,7 @@ static void usage(const char *what)
 		"usage: blast --interface I --dst-mac M --src A --dst A [--proto udp|tcp|icmp|N]\n"
 		"  [--flows N] [--packets N] [--size N[-M]] [--dst-port P] [--vlan ID]...\n"
 		"  [--ttl N] [--tos N] [--tcp-flags N] [--rate PPS] [--random SEED]\n"
+		"  [--zipf SEED]\n"
 		"size: octets of the IP packet; N-M goes through the range. Prints what was "
 		"sent.\n",
 		what);
@@ -228,6 +231,13 @@ static uint64_t next_random(uint64_t *state)
 	return *state;
 }
 
+static uint64_t choose_flow(const struct options *options, uint64_t i, uint64_t *state)
+{
+	if (options->zipf)
+		return exp((next_random(state) >> 11) * 0x1p-53 * log(options->flows + 1)) - 1;
+	return (options->random ? next_random(state) : i) % options->flows;
+}
+
 static void pace(const struct options *options, uint64_t begun_ns, uint64_t sent)
 {
 	uint64_t due = options->rate ? begun_ns + sent * NSEC_PER_SEC / options->rate : 0;
@@ -274,10 +284,8 @@ static void blast(const struct options *options, int fd, struct result *result)
 		int n = 0;
 
 		for (; n < BATCH && i < options->packets; n++, i++) {
-			uint64_t flow =
-				(options->random ? next_random(&state) : i) % options->flows;
-
-			frame_build(options, flow, options->size_min + i % sizes, &frames[n]);
+			frame_build(options, choose_flow(options, i, &state),
+				    options->size_min + i % sizes, &frames[n]);
 			iov[n] = (struct iovec){frames[n].data, frames[n].size};
 			messages[n].msg_hdr.msg_iov = &iov[n];
 			messages[n].msg_hdr.msg_iovlen = 1;
@@ -393,8 +401,10 @@ static void parse_option(struct options *options, int c)
 	case 'r':
 		options->rate = strtoull(optarg, NULL, 0);
 		break;
+	case 'Z':
 	case 'x':
 		options->random = true;
+		options->zipf = c == 'Z';
 		options->seed = strtoull(optarg, NULL, 0) | 1;
 		break;
 	default:
@@ -425,7 +435,8 @@ int main(int argc, char **argv)
 		{"dst-port", 1, 0, 'P'},  {"vlan", 1, 0, 'v'},
 		{"ttl", 1, 0, 't'},	  {"tos", 1, 0, 'o'},
 		{"tcp-flags", 1, 0, 'F'}, {"rate", 1, 0, 'r'},
-		{"random", 1, 0, 'x'},	  {0},
+		{"random", 1, 0, 'x'},	  {"zipf", 1, 0, 'Z'},
+		{0},
 	};
 	struct options options = {.protocol = IPPROTO_UDP,
 				  .dst_port = 9,
