@@ -146,7 +146,7 @@ UNIT_TESTS += tests/unit/test_dns
 tests_unit_test_dns_SOURCES = tests/unit/test_dns.c
 tests_unit_test_dns_LDADD = $(unit_ldadd)
 
-E2E_TESTS += tests/e2e/grafana.sh
+E2E_TESTS += tests/e2e/grafana.sh tests/e2e/readme.sh
 
 # the Debian package, in a Debian of its own (about two minutes)
 PACKAGE_TESTS = tests/package/deb.sh

@@ -82,8 +82,10 @@ check "its dependencies are there" apt satisfy "$(dpkg-deb -f "$deb" Depends)"
 everything >"$work/before"
 
 # ---- it installs
-cp "$deb" "$root/tmp/bpflowd.deb"
-check "dpkg --install" inside dpkg --install /tmp/bpflowd.deb
+mkdir "$root/tmp/debian-build"
+cp "$deb" "$root/tmp/debian-build/"
+install=$(sed -n '/^<!-- test: package -->$/,/^```$/p' "$src/README.md" | grep '^apt-get install')
+check "as README says: $install" inside sh -c "cd /tmp && $install"
 check "the account is there" inside getent passwd bpflowd
 check "bpflowd --version" inside bpflowd --version
 check "the configuration as installed is right" inside bpflowd --check
@@ -120,7 +122,7 @@ check "SIGTERM ends it with status 0" daemon_stop
 is "$(strict packets)" 1000 "its file holds them all"
 
 # ---- an upgrade keeps what the administrator wrote
-check "dpkg --install, over itself" inside dpkg --force-confdef --install /tmp/bpflowd.deb
+check "dpkg --install, over itself" inside sh -c "dpkg --install /tmp/debian-build/*.deb"
 check "the configuration stays" grep -q 'user: bpflowd' "$root/etc/bpflowd/bpflowd.yaml"
 
 # ---- it goes
