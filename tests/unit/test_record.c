@@ -97,6 +97,43 @@ static void test_plain(void)
 	g_assert_cmpstr(record.dns_name, ==, "");
 }
 
+static struct clock_now wall;
+
+static void stepped_clock(struct clock_now *read)
+{
+	*read = wall;
+}
+
+/* The wall clock is set forward while a flow lasts, and back again: its records keep their length,
+ * and each is where the clock of its export puts it. */
+static void test_clock_step(void)
+{
+	const struct record_resolver nothing = {0};
+	struct flow_record record = {.metrics = {.packets = 1,
+						 .start_ns = 10 * NSEC_PER_SEC,
+						 .end_ns = 70 * NSEC_PER_SEC}};
+	const int64_t steps_s[] = {0, 3600, -7200};
+	const uint64_t start_s = 1700000000;
+
+	clock_set_source(stepped_clock);
+	for (size_t i = 0; i < G_N_ELEMENTS(steps_s); i++) {
+		struct clock_now read;
+		uint64_t wanted_s = start_s + 10 + steps_s[i];
+
+		wall = (struct clock_now){
+			.mono_ns = (80 + i) * NSEC_PER_SEC,
+			.boot_ns = (80 + i) * NSEC_PER_SEC,
+			.real_ns = (start_s + 80 + i + steps_s[i]) * NSEC_PER_SEC,
+		};
+		clock_read(&read);
+		record_derive(&record, &read, &nothing);
+		g_assert_cmpuint(record.start_ns, ==, wanted_s * NSEC_PER_SEC);
+		g_assert_cmpuint(record.end_ns - record.start_ns, ==, 60 * NSEC_PER_SEC);
+		g_assert_cmpuint(record.start_ms, ==, wanted_s * 1000);
+	}
+	clock_set_source(NULL);
+}
+
 static void test_icmp(void)
 {
 	struct flow_metrics metrics = {.packets = 1};
@@ -366,6 +403,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/record/plain", test_plain);
+	g_test_add_func("/record/clock-step", test_clock_step);
 	g_test_add_func("/record/icmp", test_icmp);
 	g_test_add_func("/record/interfaces", test_interfaces);
 	g_test_add_func("/record/mpls", test_mpls);
