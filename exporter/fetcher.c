@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "priv.h"
 
 #define FAR_HINTS_PER_CPU 256 /* kernel/account.bpf.h */
 #define ONE_PACKET_HANDICAP_NS \
@@ -118,11 +119,16 @@ static int size_maps(struct flow_fetcher *f, struct flows_bpf *flows)
 
 static bool fail_load(GError **error, int err)
 {
-	if (err == -EPERM || err == -EACCES)
+	/* the verifier says EACCES too when a program displeases it */
+	if (err == -EPERM || (err == -EACCES && !priv_may_load()))
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_PERM,
 			    "cannot load the eBPF programs: permission denied; run as root or with "
 			    "CAP_BPF, "
 			    "CAP_NET_ADMIN and CAP_PERFMON");
+	else if (err == -EACCES)
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
+			    "cannot load the eBPF programs: the verifier of this kernel refuses "
+			    "them; log.level: debug shows its words");
 	else if (err == -ENOMEM)
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
 			    "cannot load the eBPF programs: no memory for the flow table; lower "

@@ -32,6 +32,15 @@ bool priv_unlock_memory(void)
 	return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
 }
 
+bool priv_may_load(void)
+{
+	capng_get_caps_process();
+	return capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN) ||
+	       (capng_have_capability(CAPNG_EFFECTIVE, CAP_BPF) &&
+		capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) &&
+		capng_have_capability(CAPNG_EFFECTIVE, CAP_PERFMON));
+}
+
 static bool fail(GError **error, const char *what, int err)
 {
 	g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(err), "privileges: %s: %s", what,

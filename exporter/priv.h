@@ -14,6 +14,9 @@
  * stays: loading may then fail with EPERM. */
 bool priv_unlock_memory(void);
 
+/* Whether we have the capabilities that loading takes. */
+bool priv_may_load(void);
+
 /* Becomes user (with its groups; "" stays) and keeps CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, as far
  * as we have them: reading maps, attaching to interfaces that appear later. CAP_SYS_ADMIN as well
  * if enter_namespaces: setns(2) to metering.netns asks for it. Empties the bounding and ambient
