@@ -200,8 +200,6 @@ void collector_run(struct collector *collector)
 static void drain_begin(struct collector *collector)
 {
 	collector->draining = true;
-	if (collector->state == COLLECTOR_UP)
-		send_push_options(collector);
 	if (collector->state == COLLECTOR_WAITING)
 		collector->retry_ns = 0;
 }
@@ -209,8 +207,19 @@ static void drain_begin(struct collector *collector)
 /* Nothing more will leave before the deadline. */
 static bool drain_over(const struct collector *collector, uint64_t deadline_ns)
 {
-	return collector->queue.n == 0 ||
-	       (collector->state == COLLECTOR_WAITING && collector->retry_ns > deadline_ns);
+	if (collector->queue.n == 0)
+		return collector->told_last || collector->state != COLLECTOR_UP;
+	return collector->draining && collector->state == COLLECTOR_WAITING &&
+	       collector->retry_ns > deadline_ns;
+}
+
+/* The statistics of an exporter that ends go last, when all that they count is gone. */
+static void tell_last(struct collector *collector)
+{
+	if (collector->told_last || collector->queue.n || collector->state != COLLECTOR_UP)
+		return;
+	collector->told_last = true;
+	send_push_options(collector);
 }
 
 /* One turn for a collector; says when it wants the next one. */
@@ -223,7 +232,9 @@ static uint64_t drain_turn(struct collector *collector, uint64_t deadline_ns, st
 		return deadline_ns;
 	if (!collector->draining)
 		drain_begin(collector);
+	tell_last(collector);
 	collector_run(collector);
+	tell_last(collector);
 	if (drain_over(collector, deadline_ns))
 		return 0;
 	if (collector->transport) {

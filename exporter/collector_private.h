@@ -46,6 +46,7 @@ struct collector {
 	uint32_t domain;
 	uint64_t boot_real_ms;
 	bool draining;
+	bool told_last; /* draining: the last statistics are on their way */
 
 	/* session */
 	enum collector_state state;

@@ -138,6 +138,8 @@ for name in never dead hole nameless full; do
 		"$name: the log says what was lost with the end"
 done
 is "$(grep -c "collector slow: .*are lost" "$work/bpflowd.log")" 0 "slow: nothing was lost with the end"
+is "$(grep -c 'collector dead (127.0.0.1:4803): can.t connect: Connection refused' "$work/bpflowd.log")" 1 \
+	"dead: the log says why, once"
 ok "$(($(wc -l <"$work/bpflowd.log") > 100))" "less than a hundred lines of log" || diag "$(wc -l <"$work/bpflowd.log")"
 
 for name in "${well[@]}"; do
@@ -146,7 +148,13 @@ for name in "${well[@]}"; do
 	is "$(strict packets) $(strict octets)" "$packets $octets" "$name: sees every packet and octet"
 	is "$(strict first_errors)" "[]" "$name: the strict decoder has nothing to say"
 done
+# RFC 7011 4.1, 4.3: what a collector was told at the end is what it got, and what it did not get
+told() { # RECORDING ELEMENT: in the last options record that has it
+	"$strict" check "$1" --records | grep '"options": true' | grep "\"$2\":" | tail -n 1 | jq ".[\"$2\"]"
+}
+is "$(told "$work/udp.rec" 42)" "$("$strict" check "$work/udp.rec" | jq .flow_records)" "udp: is told at last how many flows it got"
 wait_for 5 gone "${pid[slow]}"
+is "$(told "$work/slow.ipfix" 167)" "$slow_lost" "slow: is told at last how many packets it did not get"
 "$strict" check "$work/slow.ipfix" >"$work/strict.json"
 is "$(($(strict packets) + slow_lost))" "$packets" "slow: received + counted = sent"
 is "$(strict first_errors | jq '[.[] | select(test("sequence") | not)] | length')" 0 "slow: no message is torn"

@@ -236,8 +236,9 @@ static void split_all(const GPtrArray *messages, enum encoder_format format, con
 		      uint32_t least)
 {
 	for (guint i = 0; i < messages->len; i++) {
-		const struct message *whole = messages->pdata[i];
+		struct message *whole = messages->pdata[i];
 
+		whole->uptime_skip_ms = 1 << 30;
 		for (uint32_t size = least; size <= whole->size + 4; size += 4) {
 			g_autoptr(GPtrArray) pieces = message_split(whole, format, known, size);
 

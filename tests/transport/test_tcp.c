@@ -285,6 +285,8 @@ static void test_drain(void)
 				      (g_get_monotonic_time() + 5 * G_USEC_PER_SEC) * 1000));
 	WORK_UNTIL(NULL, &sink, sink.n_records == sender.n_records);
 	assert_conserved(&sender, &sink);
+	/* those at the start, and the last, which tell of all records */
+	WORK_UNTIL(NULL, &sink, sink.n_options == 2);
 
 	/* more than the kernels hold, and nobody reads */
 	sender_give(&sender, 9000);
@@ -293,6 +295,25 @@ static void test_drain(void)
 	g_assert_cmpuint(g_get_monotonic_time() - now_us, <, 1000000);
 	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
 	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+/* RFC 7011 3.1: modulo 2^32 */
+static void test_sequence_wraps(void)
+{
+	struct sender sender;
+	struct sink sink;
+
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, sink.n_options == 1);
+	sender.collector->stats.sequence = sink.sequence = UINT32_MAX - 2;
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	g_assert_cmpuint(sink.sequence, ==, 10 * RECORDS_PER_MESSAGE - 3);
 	sender_clear(&sender);
 	sink_clear(&sink);
 }
@@ -340,6 +361,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/tcp/three", test_three);
 	g_test_add_func("/tcp/max-rate", test_max_rate);
 	g_test_add_func("/tcp/drain", test_drain);
+	g_test_add_func("/tcp/sequence-wraps", test_sequence_wraps);
 	g_test_add_func("/tcp/set-settings", test_set_settings);
 	return g_test_run();
 }

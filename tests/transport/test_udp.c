@@ -2,11 +2,14 @@
 /* UDP sessions of collector.c against a socket of our own on loopback. */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <glib.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "collector_private.h"
 #include "harness.h"
 
 #define MANY 2000 /* messages */
@@ -48,7 +51,7 @@ static void test_arrives(const void *data)
 	sink_clear(&sink);
 }
 
-static void test_template_refresh(void)
+static void test_template_refresh(const void *data)
 {
 	struct sender sender;
 	struct sink sink;
@@ -57,6 +60,7 @@ static void test_template_refresh(void)
 	use_moving_clock();
 	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
 	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.protocol = GPOINTER_TO_INT(data);
 	sender.settings.template_refresh_messages = 20;
 	sender_start(&sender);
 	WORK_UNTIL(&sender, &sink, sink.n_templates == 2);
@@ -157,6 +161,68 @@ static void test_max_rate(void)
 	clock_set_source(NULL);
 }
 
+static uint16_t source_port(const struct sender *sender)
+{
+	struct sockaddr_in address;
+	socklen_t length = sizeof(address);
+
+	g_assert_cmpint(
+		getsockname(sender->collector->transport->fd, (struct sockaddr *)&address, &length),
+		==, 0);
+	return ntohs(address.sin_port);
+}
+
+/* A collector knows us by it: the port outlives the socket. And datagrams have checksums. */
+static void test_socket(void)
+{
+	int no_check = -1;
+	struct sender sender;
+	struct sink sink;
+	socklen_t length = sizeof(no_check);
+	uint16_t port;
+
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, sink.n_templates == 2);
+	port = source_port(&sender);
+	session_renew(sender.collector, 0);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->sessions == 2);
+	g_assert_cmpuint(source_port(&sender), ==, port);
+	g_assert_cmpint(getsockopt(sender.collector->transport->fd, SOL_SOCKET, SO_NO_CHECK,
+				   &no_check, &length),
+			==, 0);
+	g_assert_cmpint(no_check, ==, 0);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
+/* Nobody waits for company (RFC 7011 10.4.3), and templates before each message leave room for
+ * messages (RFC 5153 6.2). */
+static void test_lone(void)
+{
+	struct sender sender;
+	struct sink sink;
+
+	use_frozen_clock();
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.template_refresh_messages = 1;
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, (move_clock(&sender, NSEC_PER_MSEC), sink.n_templates == 2));
+	for (int i = 0; i < 50; i++) {
+		move_clock(&sender, 10 * NSEC_PER_MSEC);
+		sender_give(&sender, 1);
+		/* the clock stands still */
+		WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	}
+	g_assert_cmpuint(sink.n_templates, >=, 49);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
 /* Every datagram that an ICMP error says was refused is counted, and none twice. */
 static void test_refused(void)
 {
@@ -194,7 +260,12 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	for (size_t i = 0; i < G_N_ELEMENTS(arrival_cases); i++)
 		g_test_add_data_func(arrival_cases[i].path, &arrival_cases[i], test_arrives);
-	g_test_add_func("/udp/template-refresh", test_template_refresh);
+	g_test_add_data_func("/udp/template-refresh/ipfix", GINT_TO_POINTER(ENCODER_IPFIX),
+			     test_template_refresh);
+	g_test_add_data_func("/udp/template-refresh/netflow9", GINT_TO_POINTER(ENCODER_NETFLOW9),
+			     test_template_refresh);
+	g_test_add_func("/udp/socket", test_socket);
+	g_test_add_func("/udp/lone", test_lone);
 	g_test_add_func("/udp/spread", test_spread);
 	g_test_add_func("/udp/max-rate", test_max_rate);
 	g_test_add_func("/udp/refused", test_refused);
