@@ -95,6 +95,10 @@ static __noinline int dns_emit(struct dns_room *room, u32 kind, u32 len)
 		return 0;
 	if (len <= FLOW_DNS_MESSAGE_MAX)
 		size += len;
+	/* clang adds first and compares then: the verifier of 6.12 needs the bound of the sum */
+	asm volatile("" : "+r"(size));
+	if (size > sizeof(struct flow_event_dns))
+		return 0;
 	room->event.event.type = FLOW_EVENT_DNS;
 	room->event.message_len = size - offsetof(struct flow_event_dns, message);
 	room->event.kind = kind;
