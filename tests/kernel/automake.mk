@@ -4,7 +4,7 @@ EXTRA_DIST += tests/kernel/automake.mk
 # crafted packets through the hooks by BPF_PROG_TEST_RUN
 meter_sources = tests/kernel/meter.c tests/kernel/meter.h tests/kernel/packet.c tests/kernel/packet.h
 meter_cflags = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
-meter_ldadd = libexporter.a $(unit_ldadd) $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
+meter_ldadd = libexporter.a $(unit_ldadd) $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS) $(CAPNG_LIBS)
 KERNEL_TESTS += tests/kernel/test_parse
 tests_kernel_test_parse_CFLAGS = $(meter_cflags)
 tests_kernel_test_parse_SOURCES = tests/kernel/test_parse.c $(meter_sources)
