@@ -8,6 +8,9 @@
 #include <arpa/inet.h>
 #include <glib.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +93,80 @@ static void test_mtu_shrinks(const void *data)
 	sink_clear(&sink);
 	/* IPv6 leaves a link below 1,280 and comes back with the link */
 	run("ip link set lo down mtu 65536 && ip link set lo up");
+}
+
+static uint16_t checksum(const void *data, size_t size)
+{
+	const uint16_t *at = data;
+	uint32_t sum = 0;
+
+	for (; size > 1; size -= 2)
+		sum += *at++;
+	sum = (sum >> 16) + (sum & 0xffff);
+	return ~(sum + (sum >> 16));
+}
+
+/* Somebody else's ICMP error about a datagram of ours that nobody has sent. */
+static void inject(const struct sender *sender, uint8_t code, uint16_t mtu)
+{
+	struct {
+		struct icmphdr icmp;
+		struct iphdr ip;
+		struct udphdr udp;
+		uint8_t payload[40];
+	} packet = {.icmp = {.type = ICMP_DEST_UNREACH, .code = code}};
+	struct sockaddr_in local, to = {.sin_family = AF_INET};
+	socklen_t length = sizeof(local);
+	int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+
+	getsockname(sender->collector->transport->fd, (struct sockaddr *)&local, &length);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	packet.icmp.un.frag.mtu = htons(mtu);
+	packet.ip = (struct iphdr){.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP};
+	packet.ip.tot_len = htons(sizeof(packet) - sizeof(packet.icmp));
+	packet.ip.saddr = packet.ip.daddr = to.sin_addr.s_addr;
+	packet.ip.check = checksum(&packet.ip, sizeof(packet.ip));
+	packet.udp.source = local.sin_port;
+	packet.udp.dest = htons(sender->settings.port);
+	packet.udp.len = htons(sizeof(packet.udp) + sizeof(packet.payload));
+	packet.icmp.checksum = checksum(&packet, sizeof(packet));
+	g_assert_cmpint(sendto(fd, &packet, sizeof(packet), 0, (struct sockaddr *)&to, sizeof(to)),
+			==, sizeof(packet));
+	close(fd);
+}
+
+/* Forged errors end no session and lose nothing: the path shrinks to the kernel's floor at most,
+ * and the collector counts as down for some seconds at most. */
+static void test_forged_icmp(void)
+{
+	struct sender sender;
+	struct sink sink;
+
+	use_moving_clock();
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.max_rate = 10000000;
+	sender_start(&sender);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	inject(&sender, ICMP_PORT_UNREACH, 0);
+	WORK_UNTIL(&sender, &sink, !sender_stats(&sender)->up);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	move_clock(&sender, 4 * NSEC_PER_SEC);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->up);
+	inject(&sender, ICMP_FRAG_NEEDED, 68);
+	sender_give(&sender, 100);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	g_assert_cmpuint(sender_stats(&sender)->sessions, ==, 1);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	g_assert_cmpuint(sink.n_missing, ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	run("ip route flush cache");
+	clock_set_source(NULL);
 }
 
 /* A shaper with a short queue refuses most: it is asked again, all arrives. */
@@ -286,6 +363,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < G_N_ELEMENTS(narrow_cases); i++)
 		g_test_add_data_func(narrow_cases[i].path, &narrow_cases[i], test_mtu_shrinks);
+	g_test_add_func("/path/forged-icmp", test_forged_icmp);
 	g_test_add_func("/path/no-buffer", test_no_buffer);
 	g_test_add_func("/path/half-open", test_half_open);
 	g_test_add_data_func("/path/name-moves/udp", GINT_TO_POINTER(TRANSPORT_UDP),

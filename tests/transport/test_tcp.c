@@ -318,6 +318,35 @@ static void test_sequence_wraps(void)
 	sink_clear(&sink);
 }
 
+/* A collector that talks: what it says is thrown away, as fast as it comes. */
+static void test_talks_back(void)
+{
+	static const uint8_t words[65536];
+	uint64_t said = 0;
+	struct sender sender;
+	struct sink sink;
+
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, sink.n_templates == 1);
+	for (int i = 0; said < 20 << 20 && i < 100000; i++) {
+		ssize_t size = send(sink.fd, words, sizeof(words), MSG_DONTWAIT);
+
+		said += MAX(size, 0);
+		if (i % 100 == 0)
+			sender_give(&sender, 1);
+		work(&sender, &sink);
+	}
+	g_assert_cmpuint(said, >=, 20 << 20);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	g_assert_cmpuint(sink.n_sessions, ==, 1);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
 /* The configuration is replaced: the same session if it says the same, else a new one. */
 static void test_set_settings(void)
 {
@@ -361,6 +390,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/tcp/three", test_three);
 	g_test_add_func("/tcp/max-rate", test_max_rate);
 	g_test_add_func("/tcp/drain", test_drain);
+	g_test_add_func("/tcp/talks-back", test_talks_back);
 	g_test_add_func("/tcp/sequence-wraps", test_sequence_wraps);
 	g_test_add_func("/tcp/set-settings", test_set_settings);
 	return g_test_run();
