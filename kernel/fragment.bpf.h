@@ -26,7 +26,7 @@ struct fragment_head {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, struct fragment_id);
 	__type(value, struct fragment_head);
 } fragments SEC(".maps");
