@@ -26,7 +26,7 @@ struct element {
 
 struct form {
 	const char *name;
-	bool with_iana; /* counters of drops, which this collector doesn't know either */
+	const uint16_t *iana; /* ids that this collector doesn't know either, ends with 0 */
 	void (*begin)(const struct definitions *d);
 	void (*element)(const struct definitions *d, const struct element *element);
 	void (*end)(const struct definitions *d);
@@ -258,20 +258,24 @@ static void goflow2_mapping_begin(const struct definitions *d)
 	fputs("ipfix:\n  mapping:\n", d->out);
 }
 
+/* nfacctd 1.7.7 (measured) */
+static const uint16_t pmacct_iana[] = {25, 26, 32, 52, 53, 89, 132, 133, 136, 139, 0};
+static const uint16_t goflow2_iana[] = {132, 133, 0};
+
 /* A format with several rows goes over the elements several times. */
 static const struct form forms[] = {
-	{"ipfixdump", false, ipfixdump_begin, ipfixdump_element, ipfixdump_end},
-	{"ipfixcol2", false, ipfixcol2_begin, ipfixcol2_element, ipfixcol2_end},
-	{"pmacct", true, pmacct_begin, pmacct_element, NULL},
-	{"goflow2", true, goflow2_begin, goflow2_field, NULL},
-	{"goflow2", true, goflow2_protobuf_begin, goflow2_protobuf, NULL},
-	{"goflow2", true, goflow2_mapping_begin, goflow2_mapping, NULL},
-	{"filebeat", false, logstash_begin, logstash_element, NULL},
-	{"logstash", false, logstash_begin, logstash_element, NULL},
-	{"telegraf", false, NULL, telegraf_element, NULL},
-	{"nprobe", false, nprobe_begin, nprobe_element, NULL},
-	{"graylog", false, graylog_begin, graylog_element, graylog_end},
-	{"iespec", false, NULL, iespec_element, NULL},
+	{"ipfixdump", NULL, ipfixdump_begin, ipfixdump_element, ipfixdump_end},
+	{"ipfixcol2", NULL, ipfixcol2_begin, ipfixcol2_element, ipfixcol2_end},
+	{"pmacct", pmacct_iana, pmacct_begin, pmacct_element, NULL},
+	{"goflow2", goflow2_iana, goflow2_begin, goflow2_field, NULL},
+	{"goflow2", goflow2_iana, goflow2_protobuf_begin, goflow2_protobuf, NULL},
+	{"goflow2", goflow2_iana, goflow2_mapping_begin, goflow2_mapping, NULL},
+	{"filebeat", NULL, logstash_begin, logstash_element, NULL},
+	{"logstash", NULL, logstash_begin, logstash_element, NULL},
+	{"telegraf", NULL, NULL, telegraf_element, NULL},
+	{"nprobe", NULL, nprobe_begin, nprobe_element, NULL},
+	{"graylog", NULL, graylog_begin, graylog_element, graylog_end},
+	{"iespec", NULL, NULL, iespec_element, NULL},
 };
 
 static char *to_snake(const char *name)
@@ -279,7 +283,8 @@ static char *to_snake(const char *name)
 	GString *snake = g_string_new(NULL);
 
 	for (const char *at = name; *at; at++) {
-		if (g_ascii_isupper(*at) && at > name)
+		/* IPv4 is one word */
+		if (g_ascii_isupper(*at) && at > name && !g_ascii_isupper(at[-1]))
 			g_string_append_c(snake, '_');
 		g_string_append_c(snake, g_ascii_tolower(*at));
 	}
@@ -290,7 +295,10 @@ static bool is_wanted(const struct form *form, const struct field *field)
 {
 	if (field->pen == FIELD_OWN)
 		return true;
-	return form->with_iana && field->pen == 0 && (field->id == 132 || field->id == 133);
+	for (const uint16_t *id = form->iana; id && *id && field->pen == 0; id++)
+		if (field->id == *id)
+			return true;
+	return false;
 }
 
 static void print_form(struct definitions *d, const struct form *form)
