@@ -164,3 +164,13 @@ E2E_TESTS += tests/e2e/signals.sh
 UNIT_TESTS += tests/unit/test_signals
 tests_unit_test_signals_SOURCES = tests/unit/test_signals.c
 tests_unit_test_signals_LDADD = $(unit_ldadd)
+
+# Who shows what: one command that measures it. UPDATE_GOLDEN=1 writes it into README.md.
+E2E_TESTS += tests/e2e/matrix.sh
+EXTRA_DIST += tests/tools/matrix.py tests/tools/readers.py tests/tools/peer.py
+matrix: all tests/tools/blast tests/tools/relay
+	@BPFLOWD_SRC='$(abs_top_srcdir)' BPFLOWD_BUILD='$(abs_top_builddir)' BPFLOWD_MATRIX=matrix.md \
+		$(top_srcdir)/tests/run $(top_srcdir)/tests/e2e/matrix.sh >matrix.log; \
+		status=$$?; grep -v '^ok\|^1\.\.' matrix.log; cat matrix.md; exit $$status
+.PHONY: matrix
+CLEANFILES += matrix.md matrix.log

@@ -16,7 +16,7 @@ done
 export TZ=UTC
 
 # client -- relay, 10 ms -- router -- relay, 20 ms -- server; generator -- router
-echo "$EPOCHREALTIME begin"; netns_add client relay router server generator
+netns_add client relay router server generator
 veth_pair client eth0 relay c0
 veth_pair relay c1 router clients
 veth_pair server eth0 relay s0
@@ -26,8 +26,11 @@ ip -n "$id-router" link set servers alias "server farm"
 for end in "client eth0" "server eth0" "generator gen0" "router clients" "router servers" "router uplink"; do
 	offloads "${end% *}" "${end#* }" off tx gso gro tso
 done
-spawn relay "$work/relay.log" "$peer" relay 10 c0 c1 20 s0 s1
-wait_for 5 grep -q ready "$work/relay.log" || bail "no relay"
+relays() { [[ $(grep -c ready "$work/relay.log") -eq 2 ]]; }
+spawn relay "$work/relay.log" "$build/tests/tools/relay" c0 c1 10
+spawn relay "$work/relay.log" "$build/tests/tools/relay" s0 s1 20
+relays() { [[ $(grep -c ready "$work/relay.log") -eq 2 ]]; }
+wait_for 10 relays || bail "no relay"
 for net in 10.%d.0 fd00:%d:; do
 	length=24
 	[[ $net == fd* ]] && length=64
@@ -115,8 +118,12 @@ collectors_stop() {
 		is "$(udp_drops router $((21000 + i)))" 0 "${combinations[i]}: nfcapd's socket lost nothing"
 	done
 	for dir in "$work"/*-{ipfix,netflow9}; do
+		wait_for 20 test -s "$dir/nfacctd.json" || bail "nfacctd shows nothing: $(tail -3 "$dir/nfacctd.log")"
+		kill -TERM "$(cat "$dir/nfcapd.pid")"
+		kill -INT "$(cat "$dir/nfacctd.pid")"
+	done
+	for dir in "$work"/*-{ipfix,netflow9}; do
 		stop "$(cat "$dir/nfcapd.pid")"
-		wait_for 20 test -s "$dir/nfacctd.json"
 		stop "$(cat "$dir/nfacctd.pid")" INT
 	done
 }
@@ -154,20 +161,35 @@ traffic() {
 	to_server --src 10.3.0.4 --dst 10.2.0.1 --dst-port 9001 --packets 5 --size 150 # the last one, which the flush ends
 }
 
-collectors_start
-daemon_config "$work/bpflowd.yaml" <<-END
-	metering:
-	  interfaces: [clients, servers, uplink]
-	  timestamps: precise
-	  active_timeout: 4s
-	  idle_timeout: 2s
-	  drain_interval: 200ms
-	collectors:
-	$(cat "$work/collectors")
+daemon_collectors() { # OPTION-OF-METERING...: sampling, timeouts
+	daemon_config "$work/bpflowd.yaml" <<-END
+		metering:
+		  interfaces: [clients, servers, uplink]
+		  timestamps: precise
+		  drain_interval: 200ms
+		$(printf '  %s\n' "$@")
+		collectors:
+		$(cat "$work/collectors")
 	END
-capture_start router lo "udp portrange 21000-21099"
-messages_pid=$capture_pid
-mv "$work/capture.pcap" "$work/messages.pcap"
+}
+
+messages_start() { # FILE
+	capture_start router lo "udp portrange 21000-21099"
+	mv "$work/capture.pcap" "$work/$1"
+}
+
+messages_are_clean() { # FILE NAME
+	local decode=(tshark -r "$work/$1" -d "udp.port==21000-21099,cflow")
+	is "$("${decode[@]}" -Y '_ws.malformed || _ws.expert.severity >= 6291456' 2>/dev/null | head -3)" "" "$2: nothing malformed"
+	is "$("${decode[@]}" -Y cflow.sequence_analysis.expected_sn 2>/dev/null | head -3)" "" "$2: no gap"
+	is "$("${decode[@]}" -V 2>/dev/null | grep -i -c 'no template found')" 0 "$2: no template missing"
+}
+
+# ---- everything, by every template
+
+collectors_start
+daemon_collectors "active_timeout: 4s" "idle_timeout: 2s"
+messages_start messages.pcap
 spawn router "$work/packets.log" tshark -q -B 64 -i uplink -i clients -i servers -w "$work/packets.pcap"
 packets_pid=$spawned
 wait_for 10 test -s "$work/packets.pcap" || bail "tshark: $(cat "$work/packets.log")"
@@ -176,20 +198,51 @@ wait_for 5 attached servers || bail "not metered"
 ip -n "$id-router" -j link >"$work/links.json"
 printf '%s\n' "${combinations[@]}" >"$work/combinations"
 ctl show templates --json >"$work/templates.json"
-echo "$EPOCHREALTIME up"; traffic; echo "$EPOCHREALTIME traffic done"
+traffic
 # the kernel's number of the reason, from its own types
 cause=$(bpftool btf dump file /sys/kernel/btf/vmlinux | sed -n "s/.*'SKB_DROP_REASON_NETFILTER_DROP' val=\([0-9]*\).*/\1/p" | head -1)
 jq -n --argjson forward "$(counter forward)" --argjson input "$(counter input)" --argjson cause "$cause" '$ARGS.named' \
 	>"$work/dropped.json"
 check "flush" ctl flush
-ctl show drops >"$work/drops"
 check "SIGTERM ends it with status 0" daemon_stop
-echo "$EPOCHREALTIME stopping";collectors_stop
+collectors_stop
 stop "$packets_pid" INT
-capture_pid=$messages_pid
 capture_stop
-echo "$EPOCHREALTIME run ends"
-rm -rf /tmp/h/matrix/try/run; cp -r "$work" /tmp/h/matrix/try/run
-"$matrix" "$work" >"$work/cases"; head -c 9000 "$work/cases"; cat "$work/matrix.md"
-echo "$EPOCHREALTIME judged"
+messages_are_clean messages.pcap "every template"
+
+# ---- one packet in 100
+
+mkdir "$work/unsampled" "$work/sampled"
+mv "$work"/*-{ipfix,netflow9} "$work/unsampled"
+combinations=("standard ipfix" "standard netflow9")
+collectors_start
+daemon_collectors "sampling: 100"
+messages_start sampled.pcap
+daemon_start router "$work/bpflowd.yaml"
+wait_for 5 attached servers || bail "not metered"
+send generator gen0 --dst-mac "$(mac_of router uplink)" --src 10.3.0.1 --dst 10.2.0.1 --dst-port 9001 --flows 10 --packets 100000
+check "sampling: flush" ctl flush
+check "sampling: SIGTERM ends it with status 0" daemon_stop
+collectors_stop
+capture_stop
+messages_are_clean sampled.pcap "sampling"
+mv "$work"/*-{ipfix,netflow9} "$work/sent" "$work/sampled.pcap" "$work/sampled"
+mv "$work/unsampled"/* "$work"
+
+# ---- verdict
+
+"$matrix" "$work" >"$work/cases" 2>"$work/errors"
+ok $? "matrix.py comes to its end" || diag <"$work/errors"
+while read -r verdict name; do
+	case $verdict in
+	ok) ok 0 "$name" ;;
+	fault) ok 1 "$name" ;;
+	*) diag "$verdict $name" ;;
+	esac
+done <"$work/cases"
+[[ -z ${BPFLOWD_MATRIX:-} ]] || cp "$work/matrix.md" "$BPFLOWD_MATRIX"
+if [[ -n ${UPDATE_GOLDEN:-} ]]; then
+	sed -i -e "/^| | nfdump/,/^\$/{/^|/d}" -e "/^<!-- the matrix/r $work/matrix.md" "$src/README.md"
+fi
+check "README.md has this matrix" diff <(sed -n '/^| | nfdump/,/^$/p' "$src/README.md" | grep '^|') "$work/matrix.md"
 done_testing

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Compares what collectors show of real packets with the packets, for tests/e2e/matrix.sh: matrix.py DIRECTORY.
 
-Prints TAP: a case for each collector and what it was sent, in which every value of every flow is right or not shown at all.
-Writes DIRECTORY/matrix.md: a row for each metric, who shows it from what.
+Prints "ok NAME" or "fault NAME" and why, for each collector and what it was sent: every value of every flow must be right or
+not shown at all. Writes DIRECTORY/matrix.md: a row for each metric, who shows it from what.
 """
-import glob, json, sys
+import glob, itertools, json, sys
 from collections import defaultdict
 
 import readers
@@ -31,10 +31,8 @@ METRICS = {
     "DNS latency": ["dns_latency"],
 }
 COLLECTORS = ["nfdump", "nfacctd", "tshark", "ipfixDump", "ipfix2csv"]
+ONLY_IPFIX = ["ipfixDump", "ipfix2csv"]
 TEMPLATES = ["standard", "minimal", "nfdump", "ntopng", "elastiflow", "cert", "full"]
-# What a collector shows wrong though it was sent right: its own fault, told in README.md and conf/collectors/.
-KNOWN = {
-}
 
 
 # ---- the truth
@@ -204,7 +202,7 @@ def with_drops_as_traffic(flow):
 def set_drops_apart(records):
     """A record of drops (drops: record) tells so by forwardingStatus. False if it isn't shown."""
     for record in records:
-        if record.get("fwd", 0) >= 128 and "dropped_packets" not in record:
+        if record.get("fwd", 0) >= 128 and not record.get("dropped_packets"):
             record["dropped_packets"], record["dropped_octets"] = record.pop("packets"), record.pop("octets")
     return any(record.get("fwd") for record in records)
 
@@ -213,7 +211,7 @@ class Reading:
     """One collector's records of one template and protocol, held against the truth."""
 
     def __init__(self, collector, template, protocol, records, flows):
-        self.name, self.known = f"{collector}, {template} over {protocol}", KNOWN.get(collector, set())
+        self.name = f"{collector}, {template} over {protocol}"
         self.faults, self.shown = [], {}
         if template == "nfdump" and not set_drops_apart(records):
             flows = {key: with_drops_as_traffic(flow) for key, flow in flows.items()}
@@ -238,7 +236,7 @@ class Reading:
                 verdicts.add(False)
             elif name in flow and is_right(name, values, flow):
                 verdicts.add(True)
-            elif (name, flow.get("direction")) not in self.known:
+            else:
                 self.faults.append(f"{key}: {name} is {values}, should be {flow.get(name)}")
         if verdicts == {True, False}:
             self.faults.append(f"{name}: shown for some flows only")
@@ -272,13 +270,83 @@ def readings(directory, definitions, flows):
         own = {"full": ["--rfc5610"], "cert": ["-y"]}.get(template, [])
         yield "ipfixDump", "native", template, protocol, readers.ipfixdump(f"{at}/file.ipfix", *own)
         yield "ipfixDump", "native", template, protocol, readers.ipfixdump(f"{at}/tcp.ipfix", *own)
-        yield "ipfixDump", "definition", template, protocol, readers.ipfixdump(f"{at}/file.ipfix", "-e", f"{definitions}/bpflowd.xml")
         yield "ipfix2csv", "native", template, protocol, readers.ipfix2csv(f"{at}/file.ipfix", columns(templates, template, False))
+        if template != "full":
+            continue  # has none of our elements
+        yield "ipfixDump", "definition", template, protocol, readers.ipfixdump(f"{at}/file.ipfix", "-e", f"{definitions}/bpflowd.xml")
         yield "ipfix2csv", "definition", template, protocol, readers.ipfix2csv(
             f"{at}/file.ipfix", columns(templates, template, True), "-s", f"{definitions}/bpflowd.iespec")
 
 
-def cell(shown):
+SAME = ["src", "dst", "sport", "dport", "proto", "icmp", "packets", "octets", "flags", "tos", "in", "out", "in_name", "out_name",
+        "direction", "smac", "dmac", "vlan", "start", "end"]
+
+
+def rows(records, names):
+    """Comparable, whatever the order; destination ports of ICMP are NetFlow v9's place for type and code."""
+    def value(record, name):
+        return 0 if name in ("sport", "dport", "icmp") and record.get("proto") in (*ICMP, 0, None) else record.get(name)
+
+    return sorted(str([value(record, name) for name in names]) for record in records)
+
+
+def same_rows(kept):
+    """Yields (name, fault): the same flows must make the same rows, whatever template and protocol carried them."""
+    for (collector, template), by_protocol in kept.items():
+        if len(by_protocol) < 2 or collector == "nfacctd":  # no milliseconds from NetFlow v9
+            continue
+        ipfix, netflow9 = (rows(by_protocol[protocol], SAME) for protocol in ("ipfix", "netflow9"))
+        yield f"{collector}, {template}: the same rows from IPFIX and NetFlow v9", set(ipfix) ^ set(netflow9)
+    names = ["src", "dst", "proto", "packets", "octets", "start", "end"]
+    reference = rows((r for r in kept["ipfixDump", "full"]["ipfix"] if r.get("src")), names)
+    for (collector, template), by_protocol in kept.items():
+        records = by_protocol["ipfix"]
+        if template != "nfdump":  # its drops are rows too
+            yield (f"{collector}, {template}: the flows of full, to the millisecond",
+                   set(rows((r for r in records if r.get("proto")), names)) ^ set(reference))
+
+
+def same_latencies(kept):
+    """Yields (name, fault): a latency in coarser units is that of full, rounded up."""
+    exact = {(key_of_record(r), r["start"]): r for r in kept["ipfixDump", "full"]["ipfix"]}
+    for collector, template in ("tshark", "ntopng"), ("tshark", "elastiflow"), ("ipfixDump", "cert"), ("nfdump", "nfdump"):
+        for protocol, records in kept[collector, template].items():
+            faults, found = [], 0
+            for record in records:
+                for name in readers.LATENCIES & set(record):
+                    low, high = record[name]
+                    us = exact[key_of_record(record), record["start"]].get(name, (0, 0))[1]
+                    found += high > 0
+                    if not (low < us <= high or low == us == high or high == 0):
+                        faults.append(f"{key_of_record(record)}: {name} in {low}...{high}, full has {us}")
+            if found or (collector, protocol) != ("nfdump", "ipfix"):
+                yield f"{collector}, {template} over {protocol}: latencies are those of full, rounded up", faults or ([] if found else ["none"])
+
+
+def sampled(directory, shown):
+    """Yields (name, faults): one packet in 100, scaled by the collector or at least annotated."""
+    metric, sent = "sampling 1:100", json.load(open(f"{directory}/sent"))["packets"]
+    total = lambda records: sum(record["packets"] for record in records)
+    counted = total(readers.ipfixdump(f"{directory}/standard-ipfix/file.ipfix"))
+    messages = readers.tshark_messages(f"{directory}/sampled.pcap", range(21000, 21002))
+    yield "sampling: about one packet in 100", [] if abs(counted * 100 - sent) < sent * .2 else [f"{counted} of {sent}"]
+    for port, protocol in enumerate(("ipfix", "netflow9"), 21000):
+        at = f"{directory}/standard-{protocol}"
+        scaled, noted = total(readers.nfdump(glob.glob(f"{at}/nfcapd/nfcapd.2*")[0])), readers.nfacctd(f"{at}/nfacctd.json", False)
+        verdicts = {
+            "nfdump": (scaled, counted * 100),
+            "nfacctd": ((total(noted), {record["sampling"] for record in noted}), (counted, {100})),
+            "tshark": ((total(messages[port]), readers.sampling_of_tshark(f"{directory}/sampled.pcap")), (counted, {100})),
+        }
+        if protocol == "ipfix":
+            verdicts["ipfixDump"] = readers.sampling_of_ipfixdump(f"{at}/file.ipfix"), {100}
+        for collector, (got, wanted) in verdicts.items():
+            if got == wanted:
+                shown[collector, metric]["native"].add(("standard", protocol))
+            yield f"sampling: {collector} over {protocol}", [] if got == wanted else [f"{got}, should be {wanted}"]
+
+
+def cell(shown, only_ipfix):
     """shown: mode -> set of (template, protocol)"""
     mode = "native" if shown["native"] else "definition"
     if not shown[mode]:
@@ -286,7 +354,7 @@ def cell(shown):
     templates = [t for t in TEMPLATES if t in {template for template, _ in shown[mode]}]
     protocols = {protocol for template, protocol in shown[mode] if template not in ("cert", "full")}
     text = {"native": "native", "definition": "by file"}[mode]
-    if protocols and len(protocols) == 1:
+    if len(protocols) == 1 and not only_ipfix:
         text += ", v9" if "netflow9" in protocols else ", IPFIX"
     if "standard" not in templates:
         text += ": " + ", ".join(templates)
@@ -295,23 +363,30 @@ def cell(shown):
 
 def table(shown):
     lines = ["| | " + " | ".join(COLLECTORS) + " |", "| --- " * (len(COLLECTORS) + 1) + "|"]
-    for metric in METRICS:
-        lines.append(f"| {metric} | " + " | ".join(cell(shown[collector, metric]) for collector in COLLECTORS) + " |")
+    for metric in [*METRICS, "sampling 1:100"]:
+        lines.append(f"| {metric} | " + " | ".join(cell(shown[collector, metric], collector in ONLY_IPFIX) for collector in COLLECTORS) + " |")
     return "\n".join(lines) + "\n"
 
 
+def report(name, faults):
+    print(f"{'fault' if faults else 'ok'} {name}")
+    for fault in faults[:20]:
+        print(f"# {fault}")
+
+
 def main(directory):
-    flows, shown, cases = the_truth(directory), defaultdict(lambda: defaultdict(set)), 0
+    flows, shown = the_truth(directory), defaultdict(lambda: defaultdict(set))
+    kept = defaultdict(dict)  # (collector, template) -> protocol -> records as they were read
     for collector, mode, template, protocol, records in readings(directory, directory, flows):
+        if mode == "native":
+            kept[collector, template][protocol] = [dict(record) for record in records]
         reading = Reading(collector, template, protocol, records, flows)
-        cases += 1
-        print(f"{'not ok' if reading.faults else 'ok'} {cases} - {reading.name}, {mode}: what it shows is what was sent")
-        for fault in reading.faults[:20]:
-            print(f"# {fault}")
+        report(f"{reading.name}, {mode}: what it shows is what was sent", reading.faults)
         for metric in METRICS:
             if reading.shows(metric):
                 shown[collector, metric][mode].add((template, protocol))
-    print(f"1..{cases}")
+    for name, faults in itertools.chain(same_rows(kept), same_latencies(kept), sampled(f"{directory}/sampled", shown)):
+        report(name, sorted(faults))
     with open(f"{directory}/matrix.md", "w") as file:
         file.write(table(shown))
 

@@ -33,10 +33,10 @@ def run(*command):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True).stdout
 
 
-def milliseconds(text):
+def milliseconds(text, form="%Y-%m-%d %H:%M:%S"):
     """2026-11-22 13:51:20.559..., UTC"""
     whole, _, fraction = text.partition(".")
-    at = datetime.datetime.strptime(whole, "%Y-%m-%d %H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+    at = datetime.datetime.strptime(whole, form).replace(tzinfo=datetime.timezone.utc)
     return int(at.timestamp()) * 1000 + int(fraction[:3] or 0)
 
 
@@ -108,13 +108,14 @@ def nfacctd(file, own):
         shown = json.loads(line)
         record = {key: shown[name] if key in TEXT else int(shown[name]) for name, key in keys.items() if name in shown}
         record["proto"] = PROTOCOLS.get(shown["ip_proto"]) if not shown["ip_proto"].isdigit() else int(shown["ip_proto"])
+        record["sampling"] = shown["sampling_rate"]
         record["direction"] = {"i": 0, "e": 1}.get(shown["sampling_direction"])
         for key, name in ("start", "timestamp_start"), ("end", "timestamp_end"):
             if not shown[name].endswith(".000000") or shown[name] == "0000-00-00 00:00:00.000000":
                 record[key] = milliseconds(shown[name])
         if own:
-            mine = named((snake[name], value) for name, value in shown.items() if name in snake and (value or snake[name] in TEXT))
-            record.update((key, value) for key, value in mine.items() if value or key not in record)
+            mine = named((snake[name], value) for name, value in shown.items() if name in snake and value not in ("", "0"))
+            record.update(mine)
         records.append(record)
     return records
 
@@ -143,7 +144,7 @@ def tshark_messages(file, ports):
             boot = int(show["cflow.unix_secs"]) * 1000 - round(float(show["cflow.sysuptime"]) * 1000)
         for flow in packet.iter("field"):
             row = {child.get("name"): child.get("show") for child in flow}
-            if "cflow.if_name" in row:
+            if "cflow.if_name" in row and "cflow.if_descr" in row:
                 interfaces[int(show["udp.dstport"]), int(row["cflow.inputint"])] = row["cflow.if_name"]
             if "cflow.packets" not in row:
                 continue
@@ -157,8 +158,7 @@ def tshark_messages(file, ports):
                 elif name == "pie.ntop.appl_latency_ms":
                     record["dns_latency"] = rounded_up(int(value))
                 elif name in ("abstimestart", "abstimeend"):
-                    at = datetime.datetime.strptime(value[:-7], "%b %d, %Y %H:%M:%S.%f").replace(tzinfo=datetime.timezone.utc)
-                    record[name[7:]] = round(at.timestamp() * 1000)
+                    record[name[7:]] = milliseconds(value, "%b %d, %Y %H:%M:%S")
                 elif name in ("timestart", "timeend"):
                     record[name[4:]] = boot + round(float(value) * 1000)
                 elif name in ("icmp_ipv6_type", "icmp_ipv6_code"):
@@ -203,7 +203,21 @@ def ipfix2csv(file, columns, *options):
             record = named(row.items())
             identity = [record.get(key) for key in ("src", "dst", "sport", "dport", "proto", "smac", "direction", "start", "end", "packets")]
             records.setdefault(str(identity), {}).update(record)
-    return list(records.values())
+    of_ip = {moment(record) for record in records.values() if "src" in record}
+    return [record for record in records.values() if "src" in record or moment(record) not in of_ip]
+
+
+def moment(record):
+    return tuple(record.get(key) for key in ("smac", "direction", "start", "end", "packets", "octets"))
+
+
+def sampling_of_tshark(file):
+    intervals = run("tshark", "-r", file, "-d", "udp.port==21000-21099,cflow", "-T", "fields", "-e", "cflow.sampling_interval")
+    return {int(interval) for line in intervals.split() for interval in line.split(",")}
+
+
+def sampling_of_ipfixdump(file):
+    return {int(interval) for interval in re.findall(r" samplingInterval : (\d+)", run("ipfixDump", "--in", file, "--data"))}
 
 
 def packets(file):
