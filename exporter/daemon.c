@@ -179,10 +179,9 @@ static bool start(struct daemon *d, GError **error)
 	struct settings *s = d->settings;
 
 	priv_unlock_memory();
-	if (!daemon_meter_prepare(d, error))
-		return false;
+	/* first of all: who has the socket owns the filters that bear its mark */
 	d->control = control_new(s->control_socket, s->control_group, daemon_verbs, d, error);
-	if (!d->control)
+	if (!d->control || !daemon_meter_prepare(d, error))
 		return false;
 	d->outputs = outputs_new(s, daemon_boot_real_ms(d), &callbacks, error);
 	if (!d->outputs)
