@@ -262,9 +262,9 @@ metric() { # NAME [LABEL=VALUE]: sum of its samples
 			| select($key == "" or .labels[$key] == $value) | .value] | add // 0'
 }
 
-attached() { # INTERFACE
-	ctl show interfaces --json | jq -e --arg name "$1" '.interfaces[]
-		| select(.name == $name and .metered and (.ingress != null or .egress != null))'
+attached() { # INTERFACE (jq takes no input at all for a yes)
+	ctl show interfaces --json >"$work/interfaces.json" && jq -e --arg name "$1" '.interfaces[]
+		| select(.name == $name and .metered and (.ingress != null or .egress != null))' "$work/interfaces.json"
 }
 
 # Ids of the programs and links that a process holds.
