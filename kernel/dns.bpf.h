@@ -102,6 +102,10 @@ static __noinline int dns_emit(struct dns_room *room, u32 kind, u32 len)
 	room->event.event.type = FLOW_EVENT_DNS;
 	room->event.message_len = size - offsetof(struct flow_event_dns, message);
 	room->event.kind = kind;
+	/* for the verifiers of 5.10 and 6.1, which know the bounds of the register tested alone */
+	asm volatile("" : "+r"(size));
+	if (size > offsetof(struct flow_event_dns, message) + FLOW_DNS_MESSAGE_MAX)
+		return 0;
 	if ((kind == FLOW_DNS_UNASKED && waiting > ring_high) ||
 	    bpf_ringbuf_output(&direct_flows, &room->event, size,
 			       waiting > ring_high ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))

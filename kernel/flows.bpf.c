@@ -93,8 +93,11 @@ static __always_inline int count6(struct __sk_buff *skb, struct packet *p, struc
 	return end_handshake(&slot->hot, s->flags);
 }
 
-/* Any packet that is not plain; also the ones that a tracker wants to see. */
-static __noinline int meter_any(struct __sk_buff *skb, u32 iface, u32 ethernet, u32 cpu)
+/*
+ * Any packet that is not plain; also the ones that a tracker wants to see. Global, so that the
+ * verifier looks at it once and not for each call: before 6.6 it would lose patience.
+ */
+__noinline int meter_any(struct __sk_buff *skb, u32 iface, u32 ethernet, u32 cpu)
 {
 	struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
 	struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);

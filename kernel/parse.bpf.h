@@ -28,6 +28,7 @@ struct packet {
 	u32 l3;	     /* offset of the network header */
 	u32 headers; /* octets of IP and transport header: what each GSO segment repeats */
 	u32 l4;	     /* offset of the transport header, 0: none was read */
+	u32 blurred; /* by blur */
 	u16 flags;   /* FLOW_TCP_FLAGS, FLOW_FRAGMENT */
 	u8 ttl;
 	u8 malformed;
@@ -155,6 +156,17 @@ struct cursor {
 /* Copies n octets at the cursor; false if the packet ends before. */
 #define cursor_read(c, to, n) \
 	((c)->off + (n) <= (c)->len && bpf_skb_load_bytes((c)->skb, (c)->off, (to), (n)) == 0)
+
+/*
+ * The same number through memory that the verifier does not follow: ways that differ in nothing
+ * else are one for it. Without that, the verifiers before 6.6 walk every combination of headers.
+ * p is in a map.
+ */
+static __always_inline u32 blur(struct packet *p, u32 number)
+{
+	*(volatile u32 *)&p->blurred = number;
+	return *(volatile u32 *)&p->blurred;
+}
 
 static __always_inline void set_vlan(struct packet *p, u16 id)
 {
@@ -342,6 +354,9 @@ static __always_inline bool parse_extension(struct cursor *c, struct packet *p, 
 	} else {
 		c->off += (h[1] + 1) * 8;
 	}
+	c->off = blur(p, c->off);
+	*fragment = blur(p, *fragment);
+	*id = blur(p, *id);
 	p->key6.protocol = h[0];
 	/* behind a later fragment's header lies payload */
 	return !(*fragment & 0xfff8);
@@ -471,10 +486,14 @@ static __noinline int parse_any(struct __sk_buff *skb, struct packet *p, u32 ifa
 	proto = parse_link(&c, p, proto, &pppoe);
 	if (pppoe && ppp_metered && is_own_pppoe(skb, iface))
 		return PARSE_SKIP;
+	c.off = blur(p, c.off);
+	proto = blur(p, proto);
 	link_proto = proto;
 	link_end = c.off;
 	if (proto == ETH_P_MPLS_UC || proto == ETH_P_MPLS_MC)
 		proto = parse_mpls(&c, p, proto);
+	c.off = blur(p, c.off);
+	proto = blur(p, proto);
 	if (proto == ETH_P_IP)
 		is_ip = parse_ipv4(&c, p);
 	else if (proto == ETH_P_IPV6)

@@ -14,14 +14,16 @@
 static __noinline int track_message(struct __sk_buff *skb, struct dns_room *room, u32 off, u32 len)
 {
 	u32 n = len < FLOW_DNS_MESSAGE_MAX ? len : FLOW_DNS_MESSAGE_MAX;
+	u32 last = n - 1;
 
 	/* what an earlier message left must not be taken for this one's */
 	__builtin_memset(room->event.message, 0, DNS_HEADER);
 	if (n) {
-		/* the verifier forgets the bounds of what it holds in another register */
-		asm volatile("" : "+r"(n));
-		if (n > FLOW_DNS_MESSAGE_MAX || !n ||
-		    bpf_skb_load_bytes(skb, off, room->event.message, n))
+		/* a size is at least 1, which the verifiers of 5.10 and 6.1 don't learn from n !=
+		 * 0; bounds of what the compiler holds in another register they forget */
+		asm volatile("" : "+r"(last));
+		if (last >= FLOW_DNS_MESSAGE_MAX ||
+		    bpf_skb_load_bytes(skb, off, room->event.message, last + 1))
 			return 0;
 	}
 	return dns_message(room->cpu, n, count_once ? 0 : skb->ifindex);
@@ -125,8 +127,9 @@ static __always_inline void track(struct __sk_buff *skb, const struct packet *p,
 		track_dns(skb, cpu);
 }
 
-/* A plain packet that may be the last of a handshake: read it again, with all it has. */
-static __noinline int track_ack(struct __sk_buff *skb, u32 iface, u32 cpu)
+/* A plain packet that may be the last of a handshake: read it again, with all it has. Global: see
+ * dns_message. */
+__noinline int track_ack(struct __sk_buff *skb, u32 iface, u32 cpu)
 {
 	struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
 	struct packet *p;
