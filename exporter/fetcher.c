@@ -119,13 +119,13 @@ static int size_maps(struct flow_fetcher *f, struct flows_bpf *flows)
 
 static bool fail_load(GError **error, int err)
 {
-	/* the verifier says EACCES too when a program displeases it */
+	/* these are also what the verifier says when a program displeases it */
 	if (err == -EPERM || (err == -EACCES && !priv_may_load()))
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_PERM,
 			    "cannot load the eBPF programs: permission denied; run as root or with "
 			    "CAP_BPF, "
 			    "CAP_NET_ADMIN and CAP_PERFMON");
-	else if (err == -EACCES)
+	else if (err == -EACCES || err == -E2BIG || err == -EINVAL)
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
 			    "cannot load the eBPF programs: the verifier of this kernel refuses "
 			    "them; log.level: debug shows its words");
