@@ -210,6 +210,19 @@ stop "$packets_pid" INT
 capture_stop
 messages_are_clean messages.pcap "every template"
 
+# ---- what options data tell of the exporter
+
+option() { sed -n "s/.* $1 : \((len: [0-9]*) \)\?//p" "$work/options"; }
+ipfixDump --in "$work/full-ipfix/file.ipfix" --data --rfc5610 >"$work/options"
+is "$(grep -A1 " dropCause : $cause\$" "$work/options" | sed -n 's/.* dropCauseName : (len: 64) //p' | sort -u)" NETFILTER_DROP \
+	"drop reasons: the number has its name"
+boot_s=$(awk '/^btime/ { print $2 }' /proc/stat)
+told_s=$(date -d "$(option systemInitTimeMilliseconds | tail -1) UTC" +%s)
+ok "$((told_s < boot_s - 2 || told_s > boot_s + 2))" "system init time" || diag "$told_s, should be $boot_s"
+is "$(option notSentFlowTotalCount | sort -u) $(option ignoredPacketTotalCount | sort -u)" "0 0" "nothing was lost, and so it says"
+is "$(option interfaceDescription | sort -u | xargs)" "clients lo server farm uplink" "interface table"
+is "$(option samplingInterval | sort -u)" 1 "sampling is told at 1:1 too"
+
 # ---- one packet in 100
 
 mkdir "$work/unsampled" "$work/sampled"
