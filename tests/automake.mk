@@ -112,7 +112,7 @@ tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_LDADD = $(unit_ldadd)
 
 # bpflowd's command line; each broken file of tests/data/bad has its errors beside it (update: UPDATE_GOLDEN=1)
-CLI_TESTS = tests/cli/bad_config.sh tests/cli/config.sh tests/cli/man.sh
+CLI_TESTS = tests/cli/bad_config.sh tests/cli/config.sh tests/cli/rfc.sh tests/cli/man.sh
 TESTS += $(CLI_TESTS)
 EXTRA_DIST += $(CLI_TESTS) tests/data/bad
 
@@ -174,3 +174,11 @@ matrix: all tests/tools/blast tests/tools/relay
 		status=$$?; grep -v '^ok\|^1\.\.' matrix.log; cat matrix.md; exit $$status
 .PHONY: matrix
 CLEANFILES += matrix.md matrix.log
+
+# The RFC checklist: runs the tests that it names and says for each of its rows what came of it.
+EXTRA_DIST += tests/rfc.tsv tests/tools/rfc.py
+check-rfc: all $(check_PROGRAMS)
+	-$(MAKE) check TESTS="`$(top_srcdir)/tests/tools/rfc.py programs`" >tests/rfc.log 2>&1
+	@$(top_srcdir)/tests/tools/rfc.py report $(top_builddir)
+CLEANFILES += tests/rfc.log
+.PHONY: check-rfc
