@@ -55,6 +55,24 @@ struct collector *collector_new(const struct settings_collector *settings, uint3
 	return collector;
 }
 
+void collector_log(struct collector *collector, enum log_level level, const char *format, ...)
+{
+	g_autofree char *text = NULL;
+	uint32_t n_untold;
+	va_list args;
+
+	if (!log_limit_take(&collector->log_limit, now_mono_ns(), &n_untold))
+		return;
+	va_start(args, format);
+	text = g_strdup_vprintf(format, args);
+	va_end(args);
+	if (n_untold)
+		log_write(level, "collector %s: %s (%u changes before this one are not told)",
+			  collector->settings->name, text, n_untold);
+	else
+		log_write(level, "collector %s: %s", collector->settings->name, text);
+}
+
 /* The last to hear of what is lost with us is the log. */
 static void log_unsent(const struct collector *collector)
 {

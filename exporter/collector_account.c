@@ -112,8 +112,7 @@ static void note_refused(struct collector *collector, int error, uint64_t now_ns
 		return;
 	g_strlcpy(collector->stats.last_error, g_strerror(error),
 		  sizeof(collector->stats.last_error));
-	log_warning("collector %s: %s; what is sent is lost", collector->settings->name,
-		    g_strerror(error));
+	collector_log(collector, LOG_LEVEL_WARNING, "%s; what is sent is lost", g_strerror(error));
 	session_set_up(collector, false);
 }
 

@@ -60,6 +60,7 @@ struct collector {
 	uint64_t resolve_ns;	   /* up, over UDP: when to ask for the name again */
 	uint64_t retry_interval_ns;
 	bool failure_logged;
+	struct log_limit log_limit;
 	int blocked; /* logged errno of a session that doesn't take anything */
 
 	/* sending: entries [0, n_unacked) went, the rest did not */
@@ -80,6 +81,10 @@ struct collector {
 	struct sent_datagram *sent;  /* COLLECTOR_SENT of them, UDP only */
 	uint32_t next_sent;
 };
+
+/* A change of state, with the collector's name in front; few of many in a short time. */
+void collector_log(struct collector *collector, enum log_level level, const char *format, ...)
+	G_GNUC_PRINTF(3, 4);
 
 /* Does what is due at this moment: the timer's and the descriptor's work. */
 void collector_run(struct collector *collector);

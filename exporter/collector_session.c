@@ -78,8 +78,8 @@ static void established(struct collector *collector, bool same_peer, uint64_t no
 	if (is_datagram(collector) && !resolver_is_literal(collector->settings->address))
 		collector->resolve_ns = now_ns + collector->settings->reconnect_interval_ns;
 	keep_source_port(collector);
-	log_info("collector %s: sending to %s over %s", collector->settings->name, name,
-		 collector->transport->ops->name);
+	collector_log(collector, LOG_LEVEL_INFO, "sending to %s over %s", name,
+		      collector->transport->ops->name);
 	send_begin(collector, same_peer, now_ns);
 	session_set_up(collector, true);
 }
@@ -141,8 +141,8 @@ static void compare_answer(struct collector *collector, GArray *addresses, uint6
 			g_array_unref(addresses);
 		return;
 	}
-	log_info("collector %s: %s has a new address", collector->settings->name,
-		 collector->settings->address);
+	collector_log(collector, LOG_LEVEL_INFO, "%s has a new address",
+		      collector->settings->address);
 	session_end(collector);
 	collector->addresses = addresses;
 	collector->next_address = 0;
@@ -196,14 +196,14 @@ static void log_blocked(struct collector *collector)
 		return;
 	collector->blocked = blocked;
 	if (!blocked) {
-		log_info("collector %s: goes on", collector->settings->name);
+		collector_log(collector, LOG_LEVEL_INFO, "goes on");
 		return;
 	}
 	collector->stats.failures++;
 	g_strlcpy(collector->stats.last_error, g_strerror(blocked),
 		  sizeof(collector->stats.last_error));
-	log_warning("collector %s: can't send: %s; the queue holds what comes",
-		    collector->settings->name, g_strerror(blocked));
+	collector_log(collector, LOG_LEVEL_WARNING, "can't send: %s; the queue holds what comes",
+		      g_strerror(blocked));
 }
 
 /* Not seen to be refused for a while, though we sent: it is back. */
@@ -213,7 +213,7 @@ static void check_refused(struct collector *collector, uint64_t now_ns)
 	    !collector->sent_since_refused)
 		return;
 	collector->refused_ns = 0;
-	log_info("collector %s: no longer refuses", collector->settings->name);
+	collector_log(collector, LOG_LEVEL_INFO, "no longer refuses");
 	session_set_up(collector, true);
 }
 
@@ -297,8 +297,8 @@ static void wait_and_log(struct collector *collector, const char *reason, uint64
 	collector->failure_logged = true;
 	g_strlcpy(collector->stats.last_error, reason, sizeof(collector->stats.last_error));
 	if (news)
-		log_warning("collector %s (%s): %s; next try in %.0f s", collector->settings->name,
-			    name, reason, interval_ns / 1e9);
+		collector_log(collector, LOG_LEVEL_WARNING, "%s: %s; next try in %.1f s", name,
+			      reason, interval_ns / 1e9);
 }
 
 /* A copy of the reason: it may lie in what the end of the session frees. */

@@ -10,11 +10,13 @@
 #include <glib.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LIMIT_BURST 10
+#define LIMIT_NS    (60 * 1000000000ull)
 
 static const struct {
 	const char *journal; /* sd-daemon(3) */
@@ -81,6 +83,20 @@ void log_write(enum log_level level, const char *format, ...)
 	g_string_vprintf(line, format, args);
 	va_end(args);
 	write_line(level, line);
+}
+
+bool log_limit_take(struct log_limit *limit, uint64_t now_ns, uint32_t *n_untold)
+{
+	uint64_t full_ns = MAX(limit->full_ns, now_ns) + LIMIT_NS;
+
+	if (full_ns > now_ns + LIMIT_BURST * LIMIT_NS) {
+		limit->n_untold++;
+		return false;
+	}
+	*n_untold = limit->n_untold;
+	limit->n_untold = 0;
+	limit->full_ns = full_ns;
+	return true;
 }
 
 static enum log_level level_of(GLogLevelFlags flags)

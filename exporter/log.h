@@ -4,6 +4,9 @@
 #ifndef BPFLOWD_LOG_H
 #define BPFLOWD_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /* Looks where stderr goes and takes over GLib's messages. Call it first in main. */
@@ -13,6 +16,15 @@ void log_init(void);
 void log_set_level(enum log_level level);
 
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* For an object that may change its state again and again: ten lines at once, then one a minute. */
+struct log_limit {
+	uint64_t full_ns;  /* when all ten are free again */
+	uint32_t n_untold; /* since the last line that was told */
+};
+
+/* Whether a line may be told now; *n_untold is how many were not since the last one. */
+bool log_limit_take(struct log_limit *limit, uint64_t now_ns, uint32_t *n_untold);
 
 #define log_error(...)	 log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

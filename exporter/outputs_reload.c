@@ -94,13 +94,7 @@ static void change_output(struct output *output, struct encode_group *group,
 
 static void end_retired(struct output *output)
 {
-	const struct collector_stats *stats = collector_stats(output->collector);
-
-	if (stats->queued_flows)
-		log_warning("collector %s: removed; %llu flows that it has not taken are lost",
-			    output->settings->name, (unsigned long long)stats->queued_flows);
-	else
-		log_info("collector %s: removed", output->settings->name);
+	log_info("collector %s: removed", output->settings->name);
 	output_free(output);
 }
 

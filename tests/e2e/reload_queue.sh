@@ -54,7 +54,7 @@ strict_start b tcp 4752
 config ""
 check "removed with a full queue" ctl reload
 check "it is forgotten when it has sent all" wait_for 15 grep -q 'collector gone: removed' "$work/bpflowd.log"
-is "$(grep -c 'collector gone: .*lost' "$work/bpflowd.log")" 0 "nothing is lost"
+is "$(grep -c 'collector gone: .*are lost' "$work/bpflowd.log")" 0 "nothing is lost"
 stop "$strict_pid"
 strict_check --src 10.64.0.0/16
 is "$(strict packets) $(strict first_errors)" "$total []" "what was queued arrived"

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SECOND_NS 1000000000ull
+
 /* What `speak` writes to stderr, which is a file for the while. */
 static char *capture(void (*speak)(void), bool journal)
 {
@@ -103,6 +105,26 @@ static void test_glib(void)
 	g_assert_cmpstr(text, ==, "<6>libfixbuf: old way\n<4>libfixbuf: new way\n");
 }
 
+static void test_limit(void)
+{
+	struct log_limit limit = {0};
+	uint64_t now_ns = 5, told = 0;
+	uint32_t n_untold = 0;
+
+	/* a change each second for an hour */
+	for (int i = 0; i < 3600; i++, now_ns += SECOND_NS)
+		told += log_limit_take(&limit, now_ns, &n_untold);
+	g_assert_cmpuint(told, >, 60);
+	g_assert_cmpuint(told, <=, 70);
+	g_assert_cmpuint(n_untold, ==, 59);
+	/* an hour later it is as new */
+	now_ns += 3600 * SECOND_NS;
+	for (int i = 0; i < 10; i++)
+		g_assert_true(log_limit_take(&limit, now_ns, &n_untold));
+	g_assert_cmpuint(n_untold, ==, 0);
+	g_assert_false(log_limit_take(&limit, now_ns, &n_untold));
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -111,5 +133,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/log/level", test_level);
 	g_test_add_func("/log/one-line", test_one_line);
 	g_test_add_func("/log/glib", test_glib);
+	g_test_add_func("/log/limit", test_limit);
 	return g_test_run();
 }
