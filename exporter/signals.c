@@ -114,9 +114,14 @@ static bool find_place(struct signals *s, struct flow_id *id, const struct flow_
 static bool find_namespace(struct signals *s, struct flow_id *id, const struct flow_metrics *delta)
 {
 	for (int netns = 0; netns < FLOW_MAX_NETNS; netns++) {
-		id->netns = (uint8_t)netns;
-		if (cache_update(s->cache, id, delta) || find_place(s, id, delta))
+		/* afresh: find_place changes it also where it finds nothing */
+		struct flow_id at = *id;
+
+		at.netns = (uint8_t)netns;
+		if (cache_update(s->cache, &at, delta) || find_place(s, &at, delta)) {
+			*id = at;
 			return true;
+		}
 	}
 	return false;
 }

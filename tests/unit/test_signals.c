@@ -12,7 +12,7 @@
 static struct cache *cache;
 static struct signals *signals;
 static struct flow_record found;
-static struct signals_place place; /* of VLAN device 9 */
+static struct signals_place place; /* of VLAN device 9 of the first namespace */
 
 static void on_export(void *user, struct flow_record *record)
 {
@@ -25,7 +25,7 @@ static void on_retire(void *user, uint32_t slot)
 static size_t on_places(void *user, uint8_t netns, uint32_t ifindex, struct signals_place *places,
 			size_t max)
 {
-	if (!place.ifindex || (ifindex && ifindex != 9))
+	if (netns || !place.ifindex || (ifindex && ifindex != 9))
 		return 0;
 	places[0] = place;
 	return 1;
@@ -163,6 +163,22 @@ static void test_drop_unsure(void)
 	tear_down();
 }
 
+/* A device that is no place of its own in one namespace may be one in the next. */
+static void test_drop_unsure_elsewhere(void)
+{
+	struct flow_key6 here = key_of(9, 0, 1000), there = here;
+
+	set_up();
+	place = (struct signals_place){.ifindex = 3, .vlan = 42};
+	there.iface = FLOW_IFACE(1, FLOW_INGRESS, 9);
+	add_packets(&there);
+	drop(&here, 7, true);
+	flow(1000, 1);
+	g_assert_cmpuint(found.metrics.drops.packets, ==, 2);
+	g_assert_cmpuint(signals_stats(signals)->drops_unplaced, ==, 0);
+	tear_down();
+}
+
 static void add_total(void *user, const struct signals_drops *drops)
 {
 	uint64_t *total = user;
@@ -271,6 +287,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/signals/drop-makes-flow", test_drop_makes_flow);
 	g_test_add_func("/signals/drop-elsewhere", test_drop_elsewhere);
 	g_test_add_func("/signals/drop-unsure", test_drop_unsure);
+	g_test_add_func("/signals/drop-unsure-elsewhere", test_drop_unsure_elsewhere);
 	g_test_add_func("/signals/drop-totals", test_drop_totals);
 	g_test_add_func("/signals/dns", test_dns);
 	g_test_add_func("/signals/dns-uncounted", test_dns_uncounted);
