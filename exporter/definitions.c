@@ -192,7 +192,7 @@ static void logstash_element(const struct definitions *d, const struct element *
 	if (is_text(field))
 		fputs("  - :string\n", d->out);
 	else
-		fprintf(d->out, "  - :uint%u\n", 8 * field_type_size(field));
+		fprintf(d->out, "  - :uint%u\n", 8u * field_type_size(field));
 	fprintf(d->out, "  - :%s\n", element->snake);
 }
 

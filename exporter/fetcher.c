@@ -25,7 +25,8 @@
 	(4ull * 1000000000) /* flows of one packet give way as if 4 s older */
 #define PAGE_ROUND(n) (((n) + 4095ull) & ~4095ull)
 
-static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_level level,
+							      const char *format, va_list args)
 {
 	g_autofree char *text = NULL;
 

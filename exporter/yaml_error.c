@@ -19,8 +19,9 @@ void yaml_errors_clear(struct yaml_errors *errors)
 	g_clear_pointer(&errors->messages, g_ptr_array_unref);
 }
 
-static void add(struct yaml_errors *errors, uint32_t line, uint32_t column, const char *path,
-		const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void add(struct yaml_errors *errors, uint32_t line,
+						      uint32_t column, const char *path,
+						      const char *format, va_list args)
 {
 	g_autofree char *message = g_strdup_vprintf(format, args);
 
