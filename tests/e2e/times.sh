@@ -1,16 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Start and end of a flow are the times of its first and last packet: to a kernel tick with the coarse clock, to the
-# millisecond of the record with the precise one.
+# Start and end of a flow are the times of its first and last packet: with the coarse clock that of the kernel's latest
+# tick (which a busy virtual machine may be late with: the generator notes it beside the time), to the millisecond of the
+# record with the precise one.
 . "$(dirname "$0")/../lib.sh"
 require_root jq
 
 netns_add a b
 veth_pair a veth0 b veth1
-tick_ms=$(python3 -c 'import time, math; print(math.ceil(time.clock_getres(6) * 1000))') # CLOCK_MONOTONIC_COARSE
 
 # Single packets at many instants, and two packets of one flow: where do the instants of their records lie?
-times() { # coarse|precise SLACK-MS
+times() { # coarse|precise EARLIEST: name of the instant in what blast prints
 	local i mac
 	daemon_config "$work/bpflowd.yaml" <<-END
 		metering:
@@ -27,21 +27,20 @@ times() { # coarse|precise SLACK-MS
 	: >"$work/truth"
 	for i in {1..100} 1; do
 		send a veth0 --dst-mac "$mac" --src "10.64.$i.1" --dst 10.63.0.1
-		echo "10.64.$i.1 $(($(sent start_ns) / 1000000)) $(($(sent end_ns) / 1000000))" >>"$work/truth"
+		echo "10.64.$i.1 $(($(sent "$2") / 1000000)) $(($(sent end_ns) / 1000000))" >>"$work/truth"
 	done
 	check "$1: SIGTERM ends it with status 0" daemon_stop
 	strict_stop --records
 	jq -r 'select(."2" and (.options | not)) | "\(."8") \(."2") \(."152") \(."153")"' "$work/strict.json" >"$work/records"
 	is "$(awk '{ n += $2 } END { print n, NR }' "$work/records")" "101 100" \
 		"$1: a record of each flow"
-	is "$(awk -v slack="$2" '
+	is "$(awk -v slack=1 '
 		FNR == NR { if (!($1 in first)) { first[$1] = $2; first_end[$1] = $3 } last[$1] = $2; last_end[$1] = $3; next }
 		$3 < first[$1] - slack || $3 > first_end[$1] { print "start of", $1, $3, "not in", first[$1] "..." first_end[$1] }
 		$4 < last[$1] - slack || $4 > last_end[$1] { print "end of", $1, $4, "not in", last[$1] "..." last_end[$1] }
 		' "$work/truth" "$work/records" | head -5)" "" "$1: every start and end is right"
 }
 
-diag "a tick is $tick_ms ms"
-times coarse $((tick_ms + 1))
-times precise 1
+times coarse tick_ns
+times precise start_ns
 done_testing

@@ -64,6 +64,7 @@ struct result {
 	uint64_t packets, octets;
 	uint64_t refused_packets, refused_octets; /* seen by egress hooks, not by the device */
 	uint64_t start_ns, end_ns;		  /* CLOCK_REALTIME */
+	uint64_t tick_ns; /* CLOCK_REALTIME_COARSE at the start: the kernel's latest tick */
 };
 
 struct frame {
@@ -279,6 +280,7 @@ static void blast(const struct options *options, int fd, struct result *result)
 	uint64_t begun_ns = clock_ns(CLOCK_MONOTONIC), state = options->seed;
 	uint32_t sizes = options->size_max - options->size_min + 1;
 
+	result->tick_ns = clock_ns(CLOCK_REALTIME_COARSE);
 	result->start_ns = clock_ns(CLOCK_REALTIME);
 	for (uint64_t i = 0; i < options->packets;) {
 		int n = 0;
@@ -428,14 +430,22 @@ static void check_options(struct options *options)
 int main(int argc, char **argv)
 {
 	static const struct option names[] = {
-		{"interface", 1, 0, 'i'}, {"dst-mac", 1, 0, 'm'},
-		{"src", 1, 0, 's'},	  {"dst", 1, 0, 'd'},
-		{"proto", 1, 0, 'p'},	  {"flows", 1, 0, 'f'},
-		{"packets", 1, 0, 'n'},	  {"size", 1, 0, 'z'},
-		{"dst-port", 1, 0, 'P'},  {"vlan", 1, 0, 'v'},
-		{"ttl", 1, 0, 't'},	  {"tos", 1, 0, 'o'},
-		{"tcp-flags", 1, 0, 'F'}, {"rate", 1, 0, 'r'},
-		{"random", 1, 0, 'x'},	  {"zipf", 1, 0, 'Z'},
+		{"interface", 1, 0, 'i'},
+		{"dst-mac", 1, 0, 'm'},
+		{"src", 1, 0, 's'},
+		{"dst", 1, 0, 'd'},
+		{"proto", 1, 0, 'p'},
+		{"flows", 1, 0, 'f'},
+		{"packets", 1, 0, 'n'},
+		{"size", 1, 0, 'z'},
+		{"dst-port", 1, 0, 'P'},
+		{"vlan", 1, 0, 'v'},
+		{"ttl", 1, 0, 't'},
+		{"tos", 1, 0, 'o'},
+		{"tcp-flags", 1, 0, 'F'},
+		{"rate", 1, 0, 'r'},
+		{"random", 1, 0, 'x'},
+		{"zipf", 1, 0, 'Z'},
 		{0},
 	};
 	struct options options = {.protocol = IPPROTO_UDP,
@@ -454,8 +464,8 @@ int main(int argc, char **argv)
 	check_options(&options);
 	blast(&options, open_socket(&options), &result);
 	printf("{\"packets\": %lu, \"octets\": %lu, \"refused_packets\": %lu, "
-	       "\"refused_octets\": %lu, \"start_ns\": %lu, \"end_ns\": %lu}\n",
+	       "\"refused_octets\": %lu, \"tick_ns\": %lu, \"start_ns\": %lu, \"end_ns\": %lu}\n",
 	       result.packets, result.octets, result.refused_packets, result.refused_octets,
-	       result.start_ns, result.end_ns);
+	       result.tick_ns, result.start_ns, result.end_ns);
 	return 0;
 }
