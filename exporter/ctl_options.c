@@ -95,18 +95,22 @@ int ctl_options_read(struct ctl_options *options, int *argc, char ***argv)
 	};
 	g_autoptr(GOptionContext) context = g_option_context_new("COMMAND");
 	g_autoptr(GError) error = NULL;
-	bool parsed;
+	bool parsed, no_protocol;
 
 	options->args = json_object();
 	g_option_context_add_main_entries(context, entries, NULL);
 	g_option_context_set_summary(context, summary);
 	parsed = g_option_context_parse(context, argc, argv, &error);
+	no_protocol = flow.protocol && ctl_protocol_number(flow.protocol) < 0;
 	add_arguments(options->args, &flow);
 	options->json = json;
 	if (!options->socket)
 		options->socket = g_strdup(CTL_DEFAULT_SOCKET);
 	if (!parsed)
 		return usage(context, error->message);
+	if (no_protocol)
+		return usage(context, "--protocol: tcp, udp, icmp or another name that show flows "
+				      "prints, or a number from 0 to 255, is right");
 	if (version) {
 		puts("bpflowctl " PACKAGE_VERSION);
 		return CTL_OK;

@@ -33,6 +33,7 @@ refused 1 "show what?" ctl show
 refused 1 'unknown command "stop"' ctl stop
 refused 1 'one word too many' ctl flush now
 refused 1 'one word too many' ctl show flows all
+refused 1 'from 0 to 255, is right' ctl show flows --protocol quic
 refused 1 'a command is needed' ctl
 refused 1 'are for "show flows"' ctl --limit 3 show drops
 refused 1 'Unknown option --colour' ctl --colour show flows
