@@ -93,6 +93,11 @@ for example in "$root"/usr/share/doc/bpflowd/conf/examples/*.yaml; do
 	check "$(basename "$example") is right" inside bpflowd --check -c "${example#"$root"}"
 done
 
+# a minimal system has no procps: /bin/kill is not there
+for program in $(sed -n 's/^Exec[A-Za-z]*=\([^ ]*\).*/\1/p' "$root/lib/systemd/system/bpflowd.service" | sort -u); do
+	check "the unit's $program is there" inside test -x "$program"
+done
+
 # ---- it works
 netns_add a b
 veth_pair a veth0 b veth1
