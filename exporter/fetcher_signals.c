@@ -53,7 +53,7 @@ static void tell_unanswered(struct flow_fetcher *f, const struct dns_query *quer
 				   .kind = FLOW_DNS_UNANSWERED,
 				   .query_flow = query->flow};
 
-	if (f->callbacks.event)
+	if (f->callbacks.event && !query->observer)
 		f->callbacks.event(f->callbacks.user, &e.event,
 				   offsetof(struct flow_event_dns, message));
 }

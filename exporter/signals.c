@@ -151,14 +151,13 @@ static void merge_dns(struct signals *s, const struct flow_key6 *key,
 		cache_merge_dns(s->cache, &id, record, now_ns, create);
 }
 
-static void set_latency(struct signals *s, struct dns_record *record, uint32_t latency_us)
+static void set_latency(struct dns_record *record, uint32_t latency_us)
 {
 	record->responses = 1;
 	record->latency_us = latency_us;
 	record->latency_sum_us = latency_us;
 	record->latency_min_us = latency_us;
 	record->latency_max_us = latency_us;
-	histogram_observe(&s->stats.dns_latency, latency_us / 1e6);
 }
 
 /* A transaction stands in the records of both directions. */
@@ -178,7 +177,10 @@ static void apply_dns(struct signals *s, const struct flow_event_dns *e, size_t 
 		s->stats.dns_errors++;
 	}
 	if (e->kind == FLOW_DNS_ANSWER)
-		set_latency(s, &record, e->latency_us);
+		set_latency(&record, e->latency_us);
+	/* behind NAT two events tell a transaction: one for the flow on each side */
+	if (e->kind == FLOW_DNS_ANSWER && !e->observed)
+		histogram_observe(&s->stats.dns_latency, e->latency_us / 1e6);
 	merge_dns(s, &e->flow, &record, e->now_ns, true);
 	if (e->kind == FLOW_DNS_ANSWER || e->kind == FLOW_DNS_AMBIGUOUS) {
 		record.errors = 0;
@@ -200,13 +202,19 @@ static void apply_rtt(struct signals *s, const struct flow_event_rtt *e)
 {
 	/* not a packet: the times of the flow stay as they are */
 	struct flow_metrics delta = {.rtt = e->rtt};
+	bool handshake = e->rtt.server_us || e->rtt.client_us;
+	bool client = FLOW_IFACE_IFINDEX(e->from_client.iface) != 0;
+	bool server = FLOW_IFACE_IFINDEX(e->from_server.iface) != 0;
 
-	if (e->rtt.server_us)
+	/* as with DNS: two handshakes of one, and the client's flow stands for it */
+	if (e->rtt.server_us && client)
 		histogram_observe(&s->stats.server_rtt, e->rtt.server_us / 1e6);
-	if (e->rtt.client_us)
+	if (e->rtt.client_us && client)
 		histogram_observe(&s->stats.client_rtt, e->rtt.client_us / 1e6);
-	merge_rtt(s, &e->from_client, &delta);
-	merge_rtt(s, &e->from_server, &delta);
+	if (client || !handshake)
+		merge_rtt(s, &e->from_client, &delta);
+	if (server || !handshake)
+		merge_rtt(s, &e->from_server, &delta);
 }
 
 void signals_apply(struct signals *s)

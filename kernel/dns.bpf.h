@@ -3,8 +3,9 @@
  * DNS: queries wait in dns_flows until their answer passes; then an event with the latency and the
  * message goes to user space, which reads name, type and flags (exporter/dns.c). Nothing of a
  * message is believed: an answer counts only with the addresses, ports, id and question of a query
- * that waits. Above: track.bpf.h and netdev.bpf.c, which bring the message; direct_flows, counters
- * and hash_seed are theirs.
+ * that waits. Where a packet leaves that was counted where it came in, it is observed: NAT may have
+ * made it a query, or the answer, of other addresses. Above: track.bpf.h and netdev.bpf.c, which
+ * bring the message; direct_flows, counters and hash_seed are theirs.
  */
 #ifndef BPFLOWD_DNS_BPF_H
 #define BPFLOWD_DNS_BPF_H
@@ -38,7 +39,8 @@ struct dns_room {
 	u32 left; /* octets of the label that is being read */
 	u32 end;  /* of the question */
 	u32 cpu;
-	u32 strict; /* what is no message is an error */
+	u32 strict;   /* what is no message is an error */
+	u32 observer; /* ifindex of the hook that does not count this packet; 0: it is counted */
 };
 
 struct {
@@ -91,8 +93,9 @@ static __noinline int dns_emit(struct dns_room *room, u32 kind, u32 len)
 	u64 waiting = bpf_ringbuf_query(&direct_flows, BPF_RB_AVAIL_DATA);
 	u32 size = offsetof(struct flow_event_dns, message);
 
-	if (!c)
-		return 0;
+	if (!c || (room->observer && (kind == FLOW_DNS_QUERY || kind == FLOW_DNS_UNASKED ||
+				      kind == FLOW_DNS_UNREADABLE)))
+		return 0; /* was told where the packet came in */
 	if (len <= FLOW_DNS_MESSAGE_MAX)
 		size += len;
 	/* clang adds first and compares then: the verifier of 6.12 needs the bound of the sum */
@@ -153,6 +156,8 @@ static __noinline int dns_question(struct dns_room *room, u32 len)
 
 static __noinline int dns_unanswered(struct dns_room *room, const struct dns_query *query)
 {
+	if (query->observer)
+		return 0;
 	room->event.query_flow = query->flow;
 	return dns_emit(room, FLOW_DNS_UNANSWERED, 0);
 }
@@ -160,9 +165,14 @@ static __noinline int dns_unanswered(struct dns_room *room, const struct dns_que
 static __noinline int dns_asks(struct dns_room *room, u32 len)
 {
 	struct dns_query *old = bpf_map_lookup_elem(&dns_flows, &room->pair);
+	bool same = old && old->question == room->hash, again;
 	u64 now = room->event.now_ns;
 
-	if (old && old->question == room->hash && now - old->sent_ns < signal_timeout_ns) {
+	/* not translated, or a device under the one that saw it first: the same packet */
+	if (same && room->observer && old->observer != room->observer)
+		return 0;
+	again = same && now - old->sent_ns < signal_timeout_ns;
+	if (again && old->observer == room->observer) {
 		old->sent_again = 1;
 		return 0;
 	}
@@ -171,7 +181,8 @@ static __noinline int dns_asks(struct dns_room *room, u32 len)
 	room->query.sent_ns = now;
 	room->query.question = room->hash;
 	room->query.flow = room->event.flow;
-	room->query.sent_again = 0;
+	room->query.observer = room->observer;
+	room->query.sent_again = again;
 	if (bpf_map_update_elem(&dns_flows, &room->pair, &room->query, BPF_ANY)) {
 		struct flow_counters *c = bpf_map_lookup_elem(&counters, &room->cpu);
 
@@ -200,7 +211,10 @@ static __noinline int dns_answers(struct dns_room *room, u32 len)
 		dns_emit(room, FLOW_DNS_UNASKED, len);
 		return dns_unanswered(room, &room->query);
 	}
+	if (room->query.observer && room->observer)
+		return 0;
 	room->event.query_flow = room->query.flow;
+	room->event.observed = !!room->query.observer;
 	if (kind == FLOW_DNS_ANSWER)
 		room->event.latency_us = age >= 1000 ? age / 1000 : 1;
 	return dns_emit(room, kind, len);
@@ -226,6 +240,7 @@ __noinline int dns_message(u32 cpu, u32 len, u32 ifindex)
 	__builtin_memset(&room->event.query_flow, 0, sizeof(room->event.query_flow));
 	room->event.now_ns = bpf_ktime_get_ns();
 	room->event.latency_us = 0;
+	room->event.observed = 0;
 	if (len < DNS_HEADER) {
 		if (room->strict)
 			dns_emit(room, FLOW_DNS_UNREADABLE, len);

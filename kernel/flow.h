@@ -278,8 +278,10 @@ struct flow_event_dns {
 	__u32 latency_us;
 	__u16 message_len; /* octets kept */
 	__u8 kind;
-	__u8 pad;
-	/* Flows of the message and of its query; an iface of 0: not counted anywhere. IPv4 too. */
+	__u8 observed; /* so was the query (dns_query): where it was counted the answer is told too
+			*/
+	/* Flows of the message and of its query; an ifindex of 0: not counted anywhere. IPv4 too.
+	 */
 	struct flow_key6 flow;
 	struct flow_key6 query_flow; /* QUERY, UNASKED, UNREADABLE: not set */
 	__u8 message[FLOW_DNS_MESSAGE_MAX];
@@ -289,6 +291,7 @@ struct flow_event_rtt {
 	struct flow_event event;
 	__u64 now_ns;
 	struct flow_rtt rtt; /* what was measured now */
+	/* an ifindex of 0: not counted anywhere */
 	struct flow_key6 from_client;
 	struct flow_key6 from_server;
 };
@@ -312,8 +315,9 @@ struct dns_query {
 	__u64 sent_ns;	/* CLOCK_MONOTONIC */
 	__u64 question; /* hash of name, type and class */
 	struct flow_key6 flow;
+	__u32 observer; /* egress hook, by ifindex, that saw it translated; 0: it was counted */
 	__u8 sent_again;
-	__u8 pad[7];
+	__u8 pad[3];
 };
 
 /* A TCP handshake that goes on: flow_sequences. */
@@ -324,6 +328,8 @@ struct handshake {
 	struct flow_key6 from_server;
 	__u32 client_seq;
 	__u32 server_seq;
+	__u32 syn_observer; /* as in dns_query */
+	__u32 syn_ack_observer;
 	__u8 syn_again;
 	__u8 syn_ack_again;
 	__u8 pad[6];
@@ -384,7 +390,8 @@ struct flow_counters {
 	__u64 rtt_overflow;	 /* handshakes that flow_sequences had no room for */
 	__u64 lost_events;	 /* DNS and RTT events that the ring had no room for */
 	__u64 far_tick;		 /* no counter: jiffies of the latest far hint (far.bpf.h) */
-	__u64 reserved[6];
+	__u32 opening_acks[8];	 /* no counters: of handshakes that end now (rtt.bpf.h) */
+	__u64 reserved[2];
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct flow_counters) == 192, "counters of a CPU fill whole cache lines");

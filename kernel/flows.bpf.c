@@ -33,8 +33,8 @@ __u32 ppp_metered;     /* PPP devices of this namespace are metered */
 
 #include "kernel/account.bpf.h"
 #include "kernel/far.bpf.h"
+#include "kernel/observe.bpf.h"
 #include "kernel/segment.bpf.h"
-#include "kernel/track.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";
 
@@ -245,8 +245,11 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 
 		if (from) {
 			tell_far(skb, c, cpu, !(flags & IFACE_NO_ETHERNET));
-			if (count_once && (flags_of(from) & IFACE_COVERED))
+			if (count_once && (flags_of(from) & IFACE_COVERED)) {
+				observe_forwarded(skb, c, cpu, !(flags & IFACE_NO_ETHERNET),
+						  ppp_metered);
 				return TC_ACT_UNSPEC;
+			}
 		}
 	} else if (flags & IFACE_HELD) {
 		return TC_ACT_UNSPEC;

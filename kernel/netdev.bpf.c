@@ -71,6 +71,7 @@ static __noinline int queued(struct sk_buff *skb, u32 ifindex, const bool direct
 	room->event.flow = h.key;
 	room->cpu = cpu;
 	room->strict = 1;
+	room->observer = 0;
 	__builtin_memset(room->event.message, 0, DNS_HEADER);
 	if (bpf_probe_read_kernel(room->event.message, len, head + off))
 		return 0;

@@ -2,7 +2,8 @@
 /*
  * Round trip times of TCP handshakes that pass: SYN to SYN-ACK is the way to the server and back,
  * SYN-ACK to ACK the one to the client. Karn's rule: what was sent more than once is not measured.
- * SYN packets come here all; an ACK only if its flow's slot is marked FLOW_HANDSHAKE, or new.
+ * SYN packets come here all; an ACK only if its flow's slot is marked FLOW_HANDSHAKE, or new, or,
+ * at the egress hook that does not count it, if it has just ended a handshake where it came in.
  * Above: track.bpf.h.
  */
 #ifndef BPFLOWD_RTT_BPF_H
@@ -14,6 +15,8 @@
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
+
+#define ACKS 8 /* flow_counters.opening_acks: as many as GRO may bring at once */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -27,6 +30,7 @@ struct rtt_room {
 	struct handshake handshake;
 	u32 seq; /* of the packet; host order */
 	u32 ack;
+	u32 observer; /* as in dns_room */
 };
 
 struct {
@@ -46,8 +50,11 @@ static __always_inline u32 rtt_us(u64 from, u64 to)
 static __noinline int rtt_emit(struct handshake *h, u64 now, u32 server_us, u32 client_us, u32 cpu)
 {
 	struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
-	struct flow_event_rtt *e = bpf_ringbuf_reserve(&direct_flows, sizeof(*e), 0);
+	struct flow_event_rtt *e;
 
+	if (h->syn_observer && h->syn_ack_observer)
+		return 0; /* neither has a flow */
+	e = bpf_ringbuf_reserve(&direct_flows, sizeof(*e), 0);
 	if (!e) {
 		if (c)
 			c->lost_events++;
@@ -67,8 +74,13 @@ static __noinline int rtt_emit(struct handshake *h, u64 now, u32 server_us, u32 
 static __noinline int rtt_syn(struct rtt_room *room, const struct flow_key6 *flow, u64 now, u32 cpu)
 {
 	struct handshake *h = bpf_map_lookup_elem(&flow_sequences, &room->pair);
+	bool same = h && h->client_seq == room->seq, again;
 
-	if (h && h->client_seq == room->seq && now - h->syn_ns < signal_timeout_ns * 12) {
+	/* as in dns_asks */
+	if (same && room->observer && h->syn_observer != room->observer)
+		return 0;
+	again = same && now - h->syn_ns < signal_timeout_ns * 12;
+	if (again && h->syn_observer == room->observer) {
 		h->syn_again = 1;
 		return 0;
 	}
@@ -76,6 +88,8 @@ static __noinline int rtt_syn(struct rtt_room *room, const struct flow_key6 *flo
 	room->handshake.syn_ns = now;
 	room->handshake.client_seq = room->seq;
 	room->handshake.from_client = *flow;
+	room->handshake.syn_observer = room->observer;
+	room->handshake.syn_again = again;
 	if (bpf_map_update_elem(&flow_sequences, &room->pair, &room->handshake, BPF_ANY)) {
 		struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
 
@@ -93,15 +107,27 @@ static __noinline int rtt_syn_ack(struct rtt_room *room, const struct flow_key6 
 	if (!h || room->ack != h->client_seq + 1)
 		return 0;
 	if (h->syn_ack_ns) {
-		h->syn_ack_again = 1;
+		if (h->syn_ack_observer == room->observer)
+			h->syn_ack_again = 1;
 		return 0;
 	}
 	h->syn_ack_ns = now;
+	h->syn_ack_observer = room->observer;
 	h->server_seq = room->seq;
 	h->from_server = *flow;
 	if (h->syn_again)
 		return 0;
 	return rtt_emit(h, now, rtt_us(h->syn_ns, now), 0, cpu);
+}
+
+/* The egress hook of this CPU may see this ACK translated, and there no slot of a flow is marked.
+ */
+static __always_inline void expect_ack(u32 ack, u32 cpu)
+{
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
+
+	if (c)
+		c->opening_acks[ack % ACKS] = ack;
 }
 
 /* empty: without data, which could have waited for the application. */
@@ -115,6 +141,8 @@ static __noinline int rtt_ack(struct rtt_room *room, u64 now, u32 empty, u32 cpu
 		return 0;
 	if (empty && !h->syn_ack_again)
 		rtt_emit(h, now, 0, rtt_us(h->syn_ack_ns, now), cpu);
+	if (count_once && !room->observer)
+		expect_ack(room->ack, cpu);
 	bpf_map_delete_elem(&flow_sequences, &room->pair);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* The trackers' door in the packet path: takes DNS messages and handshakes out of packets that have
- * been parsed. Above: flows.bpf.c; below: dns.bpf.h, rtt.bpf.h. */
+ * been parsed. Above: flows.bpf.c, observe.bpf.h; below: dns.bpf.h, rtt.bpf.h. */
 #ifndef BPFLOWD_TRACK_BPF_H
 #define BPFLOWD_TRACK_BPF_H
 
@@ -57,8 +57,8 @@ static __always_inline void track_segment(struct __sk_buff *skb, struct dns_room
 	}
 }
 
-/* The packet lies in the CPU's scratch. Global: see dns_message. */
-__noinline int track_dns(struct __sk_buff *skb, u32 cpu)
+/* The packet lies in the CPU's scratch. observer: see dns_room. Global: see dns_message. */
+__noinline int track_dns(struct __sk_buff *skb, u32 cpu, u32 observer)
 {
 	struct dns_room *room = bpf_map_lookup_elem(&dns_rooms, &cpu);
 	struct scratch *scratch_room = bpf_map_lookup_elem(&scratch, &cpu);
@@ -75,6 +75,7 @@ __noinline int track_dns(struct __sk_buff *skb, u32 cpu)
 	len = p->len - p->headers;
 	room->event.flow = p->key6;
 	room->cpu = cpu;
+	room->observer = observer;
 	room->strict = p->key6.protocol == IPPROTO_UDP;
 	if (p->key6.protocol == IPPROTO_UDP)
 		return track_message(skb, room, off, len);
@@ -90,7 +91,7 @@ __noinline int track_dns(struct __sk_buff *skb, u32 cpu)
 }
 
 /* Likewise. */
-__noinline int track_handshake(struct __sk_buff *skb, u32 cpu)
+__noinline int track_handshake(struct __sk_buff *skb, u32 cpu, u32 observer)
 {
 	struct rtt_room *room = bpf_map_lookup_elem(&rtt_rooms, &cpu);
 	struct scratch *scratch_room = bpf_map_lookup_elem(&scratch, &cpu);
@@ -106,6 +107,7 @@ __noinline int track_handshake(struct __sk_buff *skb, u32 cpu)
 		return 0;
 	room->seq = bpf_ntohl(sequence[0]);
 	room->ack = bpf_ntohl(sequence[1]);
+	room->observer = observer;
 	set_pair(&room->pair, &p->key6, flags != (TCP_SYN | TCP_ACK),
 		 count_once ? 0 : skb->ifindex);
 	if (flags == TCP_SYN)
@@ -122,9 +124,9 @@ static __always_inline void track(struct __sk_buff *skb, const struct packet *p,
 				  u32 cpu)
 {
 	if (rtt_enabled && p->key6.protocol == IPPROTO_TCP && (opening || (p->flags & TCP_SYN)))
-		track_handshake(skb, cpu);
+		track_handshake(skb, cpu, 0);
 	if (dns_enabled && is_dns(*(u32 *)&p->key6.src_port))
-		track_dns(skb, cpu);
+		track_dns(skb, cpu, 0);
 }
 
 /* A plain packet that may be the last of a handshake: read it again, with all it has. Global: see
@@ -139,7 +141,7 @@ __noinline int track_ack(struct __sk_buff *skb, u32 iface, u32 cpu)
 	p = &room->packet;
 	__builtin_memset(p, 0, sizeof(*p));
 	parse_any(skb, p, iface, 1, 0);
-	return track_handshake(skb, cpu);
+	return track_handshake(skb, cpu, 0);
 }
 
 #endif

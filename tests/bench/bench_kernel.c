@@ -19,9 +19,10 @@
 #include "kernel/flows.skel.h"
 #include "tests/bench/reference.skel.h"
 
-#define ROUNDS 15
-#define REPEAT 200000
-#define FLOWS  65536u /* slots of each family's table */
+#define ROUNDS	  15
+#define REPEAT	  200000
+#define FLOWS	  65536u /* slots of each family's table */
+#define FORWARDED 7	 /* interface whose packets were counted where they came in */
 
 static uint8_t frame4[64] = {2, 0, 0, 0,  0, 2, 2, 0,  0, 0, 0, 1,   8,	 0, 0x45, 0, 0, 50, 0,
 			     0, 0, 0, 64, 6, 0, 0, 10, 1, 0, 1, 198, 18, 0, 1,	  4, 0, 1,  187};
@@ -48,6 +49,8 @@ static struct flows_bpf *load_flows(bool precise, bool trackers)
 
 	f->rodata->precise = precise;
 	f->rodata->rtt_enabled = f->rodata->dns_enabled = trackers;
+	f->rodata->n_dns_ports = 1;
+	((uint16_t *)(void *)f->rodata->dns_ports)[0] = GUINT16_TO_BE(53);
 	f->rodata->one_packet_handicap = precise ? 4 << 20 : 1000;
 	f->rodata->groups4 = f->rodata->groups6 = groups / n_cpus;
 	f->rodata->n_partitions = n_cpus;
@@ -59,6 +62,7 @@ static struct flows_bpf *load_flows(bool precise, bool trackers)
 	bpf_map__set_max_entries(f->maps.aggregated_v6, groups);
 	bpf_map__set_max_entries(f->maps.far_hints, n_cpus * 256);
 	bpf_map__set_max_entries(f->maps.direct_flows, 1 << 22);
+	f->bss->iface_flags[FORWARDED] = FORWARDED << 8 | 1;
 	if (flows_bpf__load(f)) {
 		perror("load flows");
 		exit(1);
@@ -82,16 +86,22 @@ static struct reference_bpf *load_reference(int target_fd)
 }
 
 /* Nanoseconds of one run, by the kernel's own count. */
-static unsigned run(int fd, uint8_t *frame, size_t size, int repeat)
+static unsigned run_from(int fd, uint8_t *frame, size_t size, int repeat, uint32_t ingress_ifindex)
 {
+	struct __sk_buff context = {.ingress_ifindex = ingress_ifindex};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = size,
-		    .repeat = repeat);
+		    .repeat = repeat, .ctx_in = &context, .ctx_size_in = sizeof(context));
 
 	if (bpf_prog_test_run_opts(fd, &opts)) {
 		perror("test run");
 		exit(1);
 	}
 	return opts.duration;
+}
+
+static unsigned run(int fd, uint8_t *frame, size_t size, int repeat)
+{
+	return run_from(fd, frame, size, repeat, 0);
 }
 
 static int compare(const void *a, const void *b)
@@ -113,12 +123,14 @@ struct bench {
 	uint8_t *frame;
 	size_t size;
 	unsigned samples[ROUNDS];
+	uint32_t ingress_ifindex;
 };
 
 static void bench_hit(void)
 {
 	struct flows_bpf *coarse = load_flows(false, false), *precise = load_flows(true, false);
 	struct flows_bpf *tracked = load_flows(false, true);
+	struct flows_bpf *far = load_flows(false, false), *far_tracked = load_flows(false, true);
 	struct reference_bpf *r = load_reference(-1);
 	struct bench cases[] = {
 		{"empty program", bpf_program__fd(r->progs.empty), frame4, sizeof(frame4), {0}},
@@ -157,13 +169,32 @@ static void bench_hit(void)
 		 frame6,
 		 sizeof(frame6),
 		 {0}},
+		{"forwarded, at egress",
+		 bpf_program__fd(far->progs.egress_flow_parse),
+		 frame4,
+		 sizeof(frame4),
+		 {0},
+		 FORWARDED},
+		{"forwarded, egress, trackers on",
+		 bpf_program__fd(far_tracked->progs.egress_flow_parse),
+		 frame4,
+		 sizeof(frame4),
+		 {0},
+		 FORWARDED},
+		{"IPv6 forwarded, egress, trackers",
+		 bpf_program__fd(far_tracked->progs.egress_flow_parse),
+		 frame6,
+		 sizeof(frame6),
+		 {0},
+		 FORWARDED},
 	};
 	double empty, hash;
 
 	for (int round = 0; round < ROUNDS; round++)
 		for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
 			cases[i].samples[round] =
-				run(cases[i].fd, cases[i].frame, cases[i].size, REPEAT);
+				run_from(cases[i].fd, cases[i].frame, cases[i].size, REPEAT,
+					 cases[i].ingress_ifindex);
 	empty = median(cases[0].samples, ROUNDS);
 	hash = median(cases[1].samples, ROUNDS) - empty;
 	printf("one flow, 64-byte TCP                ns net   ratio to HASH + atomic add\n");
@@ -175,6 +206,8 @@ static void bench_hit(void)
 	flows_bpf__destroy(coarse);
 	flows_bpf__destroy(precise);
 	flows_bpf__destroy(tracked);
+	flows_bpf__destroy(far);
+	flows_bpf__destroy(far_tracked);
 	reference_bpf__destroy(r);
 }
 

@@ -2,11 +2,16 @@
 /*
  * DNS and RTT in the loaded metering programs: crafted packets in, events out (BPF_PROG_TEST_RUN).
  * Clients are 10.0.0.1 and fd00::1, servers 10.0.0.2 and fd00::2; requests come in, replies go out.
+ * What leaves and was counted where it came in, by interface COVERED, is observed; NAT makes
+ * 10.0.0.3 and fd00::3 of the client.
  */
 #include "config.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,6 +25,11 @@
 #define RST 0x04
 #define ACK 0x10
 
+#define COVERED 7
+#define DEVICE	"tracked0"
+#define PRIVATE 1
+#define PUBLIC	3
+
 struct frame {
 	uint8_t data[1600];
 	size_t size;
@@ -30,6 +40,9 @@ static struct flow_fetcher *fetcher;
 static GArray *dns;   /* struct flow_event_dns */
 static GArray *rtt;   /* struct flow_event_rtt */
 static uint16_t port; /* of the client; each case has its own */
+static uint8_t client_host = PRIVATE;
+static uint32_t came_in;   /* 0 or COVERED: observed */
+static uint32_t leaves_by; /* 0: loopback */
 
 static uint32_t on_flow(void *user, const struct flow_id *id, const struct flow_metrics *delta,
 			uint32_t slot, uint32_t hint)
@@ -73,8 +86,12 @@ static void run(const struct frame *f)
 {
 	struct bpf_program *program = f->from_server ? fetcher->flows[0]->progs.egress_flow_parse
 						     : fetcher->flows[0]->progs.ingress_flow_parse;
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f->data, .data_size_in = f->size);
+	struct __sk_buff context = {.ingress_ifindex = came_in, .ifindex = leaves_by};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f->data, .data_size_in = f->size,
+		    .ctx_in = &context, .ctx_size_in = sizeof(context));
 
+	if (came_in)
+		program = fetcher->flows[0]->progs.egress_flow_parse;
 	g_assert_cmpint(bpf_prog_test_run_opts(bpf_program__fd(program), &opts), ==, 0);
 }
 
@@ -95,7 +112,7 @@ static uint8_t *start_ip(struct frame *f, int version, bool from_server, uint8_t
 			 size_t size)
 {
 	uint8_t *ip = f->data + 14;
-	uint8_t here = from_server ? 2 : 1, there = from_server ? 1 : 2;
+	uint8_t here = from_server ? 2 : client_host, there = from_server ? client_host : 2;
 
 	memset(f, 0, sizeof(*f));
 	f->from_server = from_server;
@@ -504,12 +521,239 @@ static void test_simultaneous(void)
 				 1000000);
 }
 
+/* The packets that follow: of this client, counted or observed. */
+static void at(uint8_t host, uint32_t from)
+{
+	client_host = host;
+	came_in = from;
+}
+
+static bool is_counted(const struct flow_key6 *key)
+{
+	return FLOW_IFACE_IFINDEX(key->iface) != 0;
+}
+
+static void test_nat_dns(void)
+{
+	port++;
+	at(PRIVATE, 0);
+	ask(1, "\3www\2de");
+	at(PUBLIC, COVERED);
+	ask(1, "\3www\2de");
+	expect_dns("Q");
+	at(PUBLIC, 0);
+	tell(1, "\3www\2de");
+	at(PRIVATE, COVERED);
+	tell(1, "\3www\2de");
+	expect_dns("AA");
+	g_assert_true(is_counted(&event_at(0)->flow));
+	g_assert_cmpuint(event_at(0)->flow.dst_addr[3], ==, PUBLIC);
+	g_assert_false(is_counted(&event_at(0)->query_flow));
+	g_assert_true(event_at(0)->observed);
+	g_assert_false(is_counted(&event_at(1)->flow));
+	g_assert_true(is_counted(&event_at(1)->query_flow));
+	g_assert_cmpuint(event_at(1)->query_flow.src_addr[3], ==, PRIVATE);
+	g_assert_false(event_at(1)->observed);
+	g_assert_cmpuint(event_at(1)->latency_us, >=, event_at(0)->latency_us);
+	/* once more: told only where it is counted */
+	tell(1, "\3www\2de");
+	at(PUBLIC, 0);
+	tell(1, "\3www\2de");
+	expect_dns("U");
+}
+
+/* IPv6, and TCP with its handshake. */
+static void test_nat_dns_forms(void)
+{
+	uint8_t m[600];
+	size_t size;
+
+	port++;
+	for (int i = 0; i < 4; i++) {
+		at(i == 0 || i == 3 ? PRIVATE : PUBLIC, i % 2 ? COVERED : 0);
+		udp(6, i >= 2, 53, m, message(m, 14, i >= 2, "\1a", 3));
+	}
+	expect_dns("QAA");
+	for (int i = 0; i < 4; i++) {
+		at(i == 0 || i == 3 ? PRIVATE : PUBLIC, i % 2 ? COVERED : 0);
+		size = framed(m, 15, i >= 2, "\1a");
+		tcp(i >= 2, 53, ACK, 1, 1, m, size);
+	}
+	expect_dns("QAA");
+}
+
+/* Without translation the same packet passes twice, and is one. */
+static void test_covered_dns(void)
+{
+	uint8_t m[600];
+
+	port++;
+	for (int i = 0; i < 4; i++) {
+		at(PRIVATE, i % 2 ? COVERED : 0);
+		say(i >= 2, 2, "\1a");
+	}
+	expect_dns("QA");
+	g_assert_false(event_at(1)->observed);
+	g_assert_true(is_counted(&event_at(1)->flow));
+	g_assert_true(is_counted(&event_at(1)->query_flow));
+	at(PRIVATE, COVERED);
+	udp(4, false, 53, m, message(m, 8, false, "\3www\2de", 8) - 3);
+	tell(9, "\1a");
+	expect_dns("");
+	/* of two copies of a query each passes twice */
+	for (int i = 0; i < 6; i++) {
+		at(PRIVATE, i % 2 ? COVERED : 0);
+		say(i >= 4, 3, "\1a");
+	}
+	expect_dns("QM");
+}
+
+static void test_nat_sent_again(void)
+{
+	port++;
+	for (int i = 0; i < 4; i++) {
+		at(i % 2 ? PUBLIC : PRIVATE, i % 2 ? COVERED : 0);
+		ask(2, "\1a");
+	}
+	at(PUBLIC, 0);
+	tell(2, "\1a");
+	at(PRIVATE, COVERED);
+	tell(2, "\1a");
+	expect_dns("QMM");
+}
+
+/* A VLAN device over its port, both hooked: one packet. */
+static void test_nat_devices(void)
+{
+	unsigned index = if_nametoindex(DEVICE);
+
+	g_assert_cmpuint(index, >, 1);
+	port++;
+	at(PRIVATE, 0);
+	ask(3, "\1a");
+	tcp(false, 443, SYN, 100, 0, NULL, 0);
+	at(PUBLIC, COVERED);
+	for (leaves_by = index;; leaves_by = 0) {
+		ask(3, "\1a");
+		tcp(false, 443, SYN, 100, 0, NULL, 0);
+		if (!leaves_by)
+			break;
+	}
+	at(PUBLIC, 0);
+	tell(3, "\1a");
+	expect_dns("QA");
+	tcp(true, 443, SYN | ACK, 900, 101, NULL, 0);
+	expect_rtt(1, 0);
+}
+
+static void test_nat_unanswered(void)
+{
+	uint64_t timeout_ns = 5 * NSEC_PER_SEC;
+
+	flow_fetcher_delete_stale_entries(fetcher, now_ns() + timeout_ns, 0);
+	port++;
+	at(PRIVATE, 0);
+	ask(7, "\1a");
+	at(PUBLIC, COVERED);
+	ask(7, "\1a");
+	expect_dns("Q");
+	g_array_set_size(dns, 0);
+	g_assert_cmpuint(
+		flow_fetcher_delete_stale_entries(fetcher, now_ns() + timeout_ns, timeout_ns), ==,
+		2);
+	g_assert_cmpuint(dns->len, ==, 1);
+	g_assert_cmpuint(event_at(0)->query_flow.src_addr[3], ==, PRIVATE);
+	/* id reused: of the translated one nothing is told either */
+	for (int i = 0; i < 4; i++) {
+		at(i % 2 ? PUBLIC : PRIVATE, i % 2 ? COVERED : 0);
+		ask(8, i < 2 ? "\1a" : "\1b");
+	}
+	expect_dns("QNQ");
+	g_assert_cmpuint(event_at(1)->query_flow.src_addr[3], ==, PRIVATE);
+}
+
+static void expect_sides(bool from_client, bool from_server)
+{
+	const struct flow_event_rtt *e = &g_array_index(rtt, struct flow_event_rtt, 0);
+
+	g_assert_cmpint(is_counted(&e->from_client), ==, from_client);
+	g_assert_cmpint(is_counted(&e->from_server), ==, from_server);
+}
+
+static void test_nat_handshake(void)
+{
+	port++;
+	at(PRIVATE, 0);
+	tcp(false, 443, SYN, 100, 0, NULL, 0);
+	at(PUBLIC, COVERED);
+	tcp(false, 443, SYN, 100, 0, NULL, 0);
+	at(PUBLIC, 0);
+	tcp(true, 443, SYN | ACK, 900, 101, NULL, 0);
+	expect_rtt(1, 0);
+	expect_sides(false, true);
+	at(PRIVATE, COVERED);
+	tcp(true, 443, SYN | ACK, 900, 101, NULL, 0);
+	expect_rtt(1, 0);
+	expect_sides(true, false);
+	at(PRIVATE, 0);
+	tcp(false, 443, ACK, 101, 901, NULL, 0);
+	expect_rtt(0, 1);
+	expect_sides(true, false);
+	at(PUBLIC, COVERED);
+	tcp(false, 443, ACK, 101, 901, NULL, 0);
+	expect_rtt(0, 1);
+	expect_sides(false, true);
+	tcp(false, 443, ACK, 101, 901, "x", 1);
+	expect_rtt(0, 0);
+}
+
+/* Karn on both sides of the translation. */
+static void test_nat_retransmitted(void)
+{
+	port++;
+	for (int i = 0; i < 4; i++) {
+		at(i % 2 ? PUBLIC : PRIVATE, i % 2 ? COVERED : 0);
+		tcp(false, 443, SYN, 100, 0, NULL, 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		at(i % 2 ? PRIVATE : PUBLIC, i % 2 ? COVERED : 0);
+		tcp(true, 443, SYN | ACK, 900, 101, NULL, 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		at(i % 2 ? PUBLIC : PRIVATE, i % 2 ? COVERED : 0);
+		tcp(false, 443, ACK, 101, 901, NULL, 0);
+	}
+	expect_rtt(0, 0);
+}
+
+static void test_covered_handshake(void)
+{
+	port++;
+	for (int i = 0; i < 2; i++) {
+		at(PRIVATE, i % 2 ? COVERED : 0);
+		tcp(false, 443, SYN, 100, 0, NULL, 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		at(PRIVATE, i % 2 ? COVERED : 0);
+		tcp(true, 443, SYN | ACK, 900, 101, NULL, 0);
+	}
+	expect_rtt(1, 0);
+	expect_sides(true, true);
+	for (int i = 0; i < 4; i++) {
+		at(PRIVATE, i % 2 ? COVERED : 0);
+		tcp(false, 443, ACK, 101, 901, NULL, 0);
+	}
+	expect_rtt(0, 1);
+	expect_sides(true, true);
+}
+
 /* A flood of queries and SYNs fills the tables: counted, and what waits goes on. */
 static void test_overflow(void)
 {
 	struct flow_counters c;
 
 	port++;
+	at(PRIVATE, 0);
 	ask(1, "\1x");
 	tcp(false, 443, SYN, 100, 0, NULL, 0);
 	for (int i = 0; i < 20000; i++) {
@@ -551,7 +795,11 @@ int main(int argc, char **argv)
 		g_print("1..0 # SKIP needs root\n");
 		return 0;
 	}
+	if (unshare(CLONE_NEWNET) || system("ip link add " DEVICE " type veth peer name tracked1"))
+		g_error("no namespace with a device");
 	fetcher = flow_fetcher_new(&config, &callbacks, &error);
+	g_assert_no_error(error);
+	flow_fetcher_set_interface_flag(fetcher, 0, COVERED, FLOW_FETCHER_COVERED, true, &error);
 	g_assert_no_error(error);
 	dns = g_array_new(FALSE, FALSE, sizeof(struct flow_event_dns));
 	rtt = g_array_new(FALSE, FALSE, sizeof(struct flow_event_rtt));
@@ -572,6 +820,15 @@ int main(int argc, char **argv)
 	g_test_add_func("/rtt/retransmitted", test_retransmitted);
 	g_test_add_func("/rtt/not-measured", test_not_measured);
 	g_test_add_func("/rtt/simultaneous", test_simultaneous);
+	g_test_add_func("/covered/dns", test_covered_dns);
+	g_test_add_func("/covered/handshake", test_covered_handshake);
+	g_test_add_func("/nat/dns", test_nat_dns);
+	g_test_add_func("/nat/dns-forms", test_nat_dns_forms);
+	g_test_add_func("/nat/dns-sent-again", test_nat_sent_again);
+	g_test_add_func("/nat/devices", test_nat_devices);
+	g_test_add_func("/nat/unanswered", test_nat_unanswered);
+	g_test_add_func("/nat/handshake", test_nat_handshake);
+	g_test_add_func("/nat/retransmitted", test_nat_retransmitted);
 	g_test_add_func("/overflow", test_overflow);
 	status = g_test_run();
 	flow_fetcher_close(fetcher);

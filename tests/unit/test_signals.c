@@ -202,6 +202,8 @@ static void test_drop_totals(void)
 	tear_down();
 }
 
+static bool dns_observed; /* the query of the events that follow */
+
 static void dns(enum flow_dns_kind kind, const struct flow_key6 *flow_key,
 		const struct flow_key6 *query_key, uint32_t latency_us)
 {
@@ -209,7 +211,8 @@ static void dns(enum flow_dns_kind kind, const struct flow_key6 *flow_key,
 	struct flow_event_dns e = {.event = {.type = FLOW_EVENT_DNS},
 				   .now_ns = 2 * SECOND,
 				   .kind = (uint8_t)kind,
-				   .latency_us = latency_us};
+				   .latency_us = latency_us,
+				   .observed = dns_observed};
 
 	if (flow_key)
 		e.flow = *flow_key;
@@ -280,6 +283,41 @@ static void test_rtt(void)
 	tear_down();
 }
 
+/* Behind NAT two events tell one thing: a flow has it once, and so have the totals. */
+static void test_nat(void)
+{
+	struct flow_key6 query = key_of(3, 0, 1000), answer = key_of(4, 0, 53);
+	struct flow_key6 nowhere = key_of(0, 0, 1000);
+	struct flow_event_rtt e = {.event = {.type = FLOW_EVENT_RTT}, .rtt = {.server_us = 200}};
+
+	set_up();
+	place.ifindex = 3;
+	add_packets(&query);
+	add_packets(&answer);
+	dns_observed = true;
+	dns(FLOW_DNS_ANSWER, &answer, &nowhere, 100);
+	dns_observed = false;
+	dns(FLOW_DNS_ANSWER, &nowhere, &query, 110);
+	e.from_client = nowhere;
+	e.from_server = answer;
+	signals_event(signals, &e.event, sizeof(e));
+	flow(1000, 2);
+	g_assert_cmpuint(found.metrics.rtt.server_us, ==, 0);
+	e.from_client = query;
+	e.from_server = nowhere;
+	e.rtt.server_us = 210;
+	signals_event(signals, &e.event, sizeof(e));
+	for (int i = 0; i < 2; i++) {
+		flow(i ? 53 : 1000, 2);
+		g_assert_cmpuint(found.dns.responses, ==, 1);
+		g_assert_cmpuint(found.dns.latency_us, ==, i ? 100 : 110);
+		g_assert_cmpuint(found.metrics.rtt.server_us, ==, i ? 200 : 210);
+	}
+	g_assert_cmpuint(histogram_count(&signals_stats(signals)->dns_latency), ==, 1);
+	g_assert_cmpuint(histogram_count(&signals_stats(signals)->server_rtt), ==, 1);
+	tear_down();
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -292,5 +330,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/signals/dns", test_dns);
 	g_test_add_func("/signals/dns-uncounted", test_dns_uncounted);
 	g_test_add_func("/signals/rtt", test_rtt);
+	g_test_add_func("/signals/nat", test_nat);
 	return g_test_run();
 }
