@@ -57,37 +57,47 @@ static void take_cold(struct flow_metrics *m, const struct flow_cold *cold)
 	m->far_vlan = cold->far_vlan;
 }
 
+/* One look at both clocks: when jiffies were 0, as far as this look can tell; late by its place in
+ * the tick. */
+static bool look_at_jiffies(struct flow_fetcher *f, uint64_t *now_ns, int64_t *origin_ns)
+{
+	const volatile __u64 *jiffies = &f->flows[0]->bss->sampled_jiffies;
+	const volatile __u64 *ns = &f->flows[0]->bss->sampled_ns;
+	uint8_t frame[64] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(f->flows[0]->progs.sample_clock), &opts))
+		return false;
+	*now_ns = *ns;
+	*origin_ns = *ns - *jiffies * f->ticks.length_ns;
+	return true;
+}
+
 /* The kernel's tick is a timer of CLOCK_MONOTONIC (tick_do_update_jiffies64), so that jiffies keep
  * their distance from it. A single look is late by up to a tick, or by more while the CPU is away;
  * the earliest of a few ticks is right. */
 bool fetcher_tie_jiffies(struct flow_fetcher *f)
 {
-	const volatile __u64 *jiffies = &f->flows[0]->bss->sampled_jiffies;
-	const volatile __u64 *ns = &f->flows[0]->bss->sampled_ns;
-	int fd = bpf_program__fd(f->flows[0]->progs.sample_clock);
-	uint64_t length_ns = f->ticks.length_ns, end_ns = 0;
-	int64_t earliest = INT64_MAX;
+	uint64_t length_ns = f->ticks.length_ns, end_ns = 0, now_ns;
+	int64_t earliest = INT64_MAX, origin_ns;
 
 	do {
-		uint8_t frame[64] = {0};
-		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
-			    .data_size_in = sizeof(frame));
-
-		if (bpf_prog_test_run_opts(fd, &opts))
+		if (!look_at_jiffies(f, &now_ns, &origin_ns))
 			return false;
 		if (!end_ns)
-			end_ns = *ns + TIE_TICKS * length_ns;
-		earliest = MIN(earliest, (int64_t)(*ns - *jiffies * length_ns));
-	} while (*ns < end_ns);
+			end_ns = now_ns + TIE_TICKS * length_ns;
+		earliest = MIN(earliest, origin_ns);
+	} while (now_ns < end_ns);
 	f->jiffies_origin_ns = earliest;
-	f->tie_jiffies_ns = *ns + TIE_AGAIN_NS;
+	f->tie_jiffies_ns = now_ns + TIE_AGAIN_NS;
 	return true;
 }
 
 /* Ties the ticks of slots to CLOCK_MONOTONIC for a drain. */
 static void sample_clock(struct flow_fetcher *f)
 {
-	uint64_t jiffies;
+	uint64_t jiffies, looked_ns;
+	int64_t origin_ns;
 
 	if (f->config.precise) {
 		f->ticks.now_ns = f->now_mono_ns;
@@ -97,6 +107,9 @@ static void sample_clock(struct flow_fetcher *f)
 	/* not allowed once privileges are gone: then what is known stays */
 	if (f->now_mono_ns > f->tie_jiffies_ns && !fetcher_tie_jiffies(f))
 		f->tie_jiffies_ns = f->now_mono_ns + TIE_AGAIN_NS;
+	/* on a busy machine the first looks all came late */
+	if (look_at_jiffies(f, &looked_ns, &origin_ns))
+		f->jiffies_origin_ns = MIN(f->jiffies_origin_ns, origin_ns);
 	jiffies = (f->now_mono_ns - f->jiffies_origin_ns) / f->ticks.length_ns;
 	f->ticks.now = jiffies;
 	f->ticks.now_ns = f->jiffies_origin_ns + jiffies * f->ticks.length_ns;
@@ -215,8 +228,8 @@ int fetcher_ring_record(void *user, void *data, size_t size)
 
 void flow_fetcher_stash_ringbuf(struct flow_fetcher *f)
 {
-	/* a flow that ends while the ring is being read is no case for this; bounded by several times
-	 * what the ring holds, what finds no room stays there */
+	/* a flow that ends while the ring is being read is no case for this; bounded by several
+	 * times what the ring holds, what finds no room stays there */
 	if (f->reading || f->stash->len > STASH_RINGS * f->config.ring_bytes)
 		return;
 	f->stashing = true;

@@ -36,8 +36,8 @@ times() { # coarse|precise EARLIEST: name of the instant in what blast prints
 		"$1: a record of each flow"
 	is "$(awk -v slack=1 '
 		FNR == NR { if (!($1 in first)) { first[$1] = $2; first_end[$1] = $3 } last[$1] = $2; last_end[$1] = $3; next }
-		$3 < first[$1] - slack || $3 > first_end[$1] { print "start of", $1, $3, "not in", first[$1] "..." first_end[$1] }
-		$4 < last[$1] - slack || $4 > last_end[$1] { print "end of", $1, $4, "not in", last[$1] "..." last_end[$1] }
+		$3 < first[$1] - slack || $3 > first_end[$1] + slack { print "start of", $1, $3, "not in", first[$1] "..." first_end[$1] }
+		$4 < last[$1] - slack || $4 > last_end[$1] + slack { print "end of", $1, $4, "not in", last[$1] "..." last_end[$1] }
 		' "$work/truth" "$work/records" | head -5)" "" "$1: every start and end is right"
 }
 
