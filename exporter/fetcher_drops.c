@@ -201,6 +201,13 @@ void fetcher_drops_interface(struct flow_fetcher *f, uint8_t netns, int netns_fd
 		log_warning("interface %u: its drops are not tracked: %s", ifindex, strerror(-err));
 }
 
+/* Octets too: a scan may have read a slot between its two counters. */
+static bool is_changed(const struct drop_slot *slot, const struct drop_shadow *s)
+{
+	return __atomic_load_n(&slot->packets, __ATOMIC_RELAXED) != s->packets ||
+	       __atomic_load_n(&slot->bytes, __ATOMIC_RELAXED) != s->bytes;
+}
+
 /* What the slot holds beyond its shadow. */
 static void hand_up(struct flow_fetcher *f, const struct drop_slot *slot, struct drop_shadow *s)
 {
@@ -232,7 +239,7 @@ void fetcher_drops_slot(struct flow_fetcher *f, const struct flow_event_drop_slo
 	s = &d->shadows[e->event.index];
 	if (s->gen != e->slot.gen)
 		*s = (struct drop_shadow){.gen = e->slot.gen};
-	if (e->slot.packets != s->packets)
+	if (is_changed(&e->slot, s))
 		hand_up(f, &e->slot, s);
 	next = e->slot.gen + 2;
 	*s = (struct drop_shadow){.gen = next ? next : 2};
@@ -258,8 +265,7 @@ static void scan_slot(struct flow_fetcher *f, uint32_t i)
 	uint32_t gen = __atomic_load_n(&slot->gen, __ATOMIC_ACQUIRE);
 	struct drop_slot copy;
 
-	if (!gen || !is_readable(s, gen) ||
-	    __atomic_load_n(&slot->packets, __ATOMIC_RELAXED) == s->packets)
+	if (!gen || !is_readable(s, gen) || !is_changed(slot, s))
 		return;
 	copy = *slot;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);

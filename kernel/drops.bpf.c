@@ -133,7 +133,7 @@ static __always_inline bool is_slot_of(const struct drop_slot *s, const struct f
 /* Makes room in the group: an unused slot, else the one that rested longest, which leaves through
  * the ring. Null: the ring has no room. */
 static __always_inline struct drop_slot *take_slot(struct drop_group *g, u32 group, u32 way,
-						   u32 now, struct drop_counters *c)
+						   u32 now)
 {
 	struct flow_event_drop_slot *e;
 	u32 oldest = 0, age = 0;
@@ -152,10 +152,8 @@ static __always_inline struct drop_slot *take_slot(struct drop_group *g, u32 gro
 	}
 	s = &g->way[oldest & (FLOW_WAYS - 1)];
 	e = bpf_ringbuf_reserve(&direct_flows, sizeof(*e), 0);
-	if (!e) {
-		c->lost_ring_packets++;
+	if (!e)
 		return NULL;
-	}
 	e->event.type = FLOW_EVENT_DROP;
 	e->event.index = group * FLOW_WAYS + (oldest & (FLOW_WAYS - 1));
 	e->slot = *s;
@@ -190,9 +188,11 @@ static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 stat
 		s->state = state;
 		return;
 	}
-	s = take_slot(g, group, way, now, c);
-	if (!s)
+	s = take_slot(g, group, way, now);
+	if (!s) {
+		c->lost_ring_packets += h->packets;
 		return;
+	}
 	s->key = h->key;
 	s->cause = cause;
 	s->packets = h->packets;

@@ -363,7 +363,7 @@ static inline void flow_id_from_key(struct flow_id *id, const struct flow_key6 *
 
 /* Of one CPU. */
 struct drop_counters {
-	__u64 packets; /* in drop slots, or pushed out of them */
+	__u64 packets; /* of flows, lost_ring_packets included */
 	__u64 lost_ring_packets;
 	__u64 lost_busy_packets; /* dropped inside of another drop */
 	__u64 unread_packets;	 /* ours, but no header could be read: in no flow */
