@@ -20,7 +20,6 @@
 #include "log.h"
 #include "priv.h"
 
-#define FAR_HINTS_PER_CPU 256 /* kernel/account.bpf.h */
 #define ONE_PACKET_HANDICAP_NS \
 	(4ull * 1000000000) /* flows of one packet give way as if 4 s older */
 #define PAGE_ROUND(n) (((n) + 4095ull) & ~4095ull)
@@ -49,7 +48,7 @@ static uint32_t count_cpus(void)
 	const char *last;
 
 	if (!g_file_get_contents("/sys/devices/system/cpu/present", &text, NULL, NULL))
-		return libbpf_num_possible_cpus();
+		return CLAMP(libbpf_num_possible_cpus(), 1, FLOW_MAX_CPUS);
 	last = strpbrk(text, "-,") ? text + strlen(text) : text;
 	while (last > text && last[-1] != '-' && last[-1] != ',')
 		last--;
@@ -184,8 +183,10 @@ struct flows_bpf *fetcher_instance(struct flow_fetcher *f, uint8_t netns, GError
 		return NULL;
 	}
 	set_constants(f, flows, netns);
-	bpf_map__set_max_entries(flows->maps.far_hints, f->n_cpus * FAR_HINTS_PER_CPU);
-	err = netns ? share_maps(f, flows) : size_maps(f, flows);
+	/* declared for one CPU */
+	err = bpf_map__set_max_entries(flows->maps.far_hints,
+				       f->n_cpus * bpf_map__max_entries(flows->maps.far_hints));
+	err = err ? err : netns ? share_maps(f, flows) : size_maps(f, flows);
 	err = err ? err : flows_bpf__load(flows);
 	if (err) {
 		flows_bpf__destroy(flows);

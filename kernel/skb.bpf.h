@@ -2,7 +2,7 @@
 /*
  * A packet as the tracing programs meet it: a struct sk_buff anywhere in the stack, on any CPU, in
  * any namespace, headers read or not yet written. Finds whose it is, by which interfaces it goes,
- * and its flow. Used by drops.bpf.c and netdev.bpf.c.
+ * and its flow. Used by drops.bpf.c, netdev.bpf.c and probe.bpf.c.
  *
  * `direct`: constant; the pointers are typed (tp_btf) and load as in C, faults read 0. Otherwise
  * (raw_tp) each load is a helper call.
