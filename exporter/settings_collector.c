@@ -218,6 +218,36 @@ static void add_news(struct yaml_errors *errors, struct yaml_errors *news)
 	yaml_errors_clear(news);
 }
 
+static int compare_names(gconstpointer a, gconstpointer b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A name that is no file: which ones there are, or that the folder is wrong. */
+static void refuse_missing(const struct settings *settings, const struct entry *entry,
+			   const char *path)
+{
+	g_autoptr(GDir) dir = g_dir_open(settings->template_dir, 0, NULL);
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *list = NULL;
+	const char *file;
+
+	while (dir && (file = g_dir_read_name(dir)))
+		if (g_str_has_suffix(file, ".yaml"))
+			g_ptr_array_add(names, g_strndup(file, strlen(file) - strlen(".yaml")));
+	if (strchr(entry->collector->template, '/') || !names->len) {
+		fail(entry, "template", "there is no file %s; %s would be right", path,
+		     names->len ? "a path to a template"
+				: "exporter.template_dir with the folder of the templates");
+		return;
+	}
+	g_ptr_array_sort(names, compare_names);
+	g_ptr_array_add(names, NULL);
+	list = g_strjoinv(", ", (char **)names->pdata);
+	fail(entry, "template", "there is no template %s in %s; one of %s would be right",
+	     entry->collector->template, settings->template_dir, list);
+}
+
 static void load_template(const struct settings *settings, const struct entry *entry)
 {
 	struct settings_collector *collector = entry->collector;
@@ -230,6 +260,10 @@ static void load_template(const struct settings *settings, const struct entry *e
 		return;
 	}
 	path = settings_template_path(settings, collector->template);
+	if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+		refuse_missing(settings, entry, path);
+		return;
+	}
 	yaml_errors_init(&news, path);
 	collector->loaded =
 		template_load(path, collector->protocol, collector->max_message_size, &news);
