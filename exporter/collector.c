@@ -282,8 +282,11 @@ bool collector_drain_all(struct collector *const *collectors, int n_collectors,
 			resolving |= collectors[i]->resolver != NULL;
 		}
 		now_ns = now_mono_ns();
-		if (resolving)
-			g_main_context_iteration(g_main_context_get_thread_default(), false);
+		/* not by the main loop: it would run whatever else waits there, in the middle of a
+		 * reload or of the stop */
+		for (int i = 0; i < n_collectors; i++)
+			if (collectors[i]->resolver)
+				resolver_step(collectors[i]->resolver);
 		if (!over && due > now_ns)
 			poll(ready, n_collectors,
 			     MIN((due - now_ns) / NSEC_PER_MSEC + 1, resolving ? 5 : 100));

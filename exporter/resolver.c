@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 
 #define SERVER_TIMEOUT_MS 2000
@@ -115,7 +116,15 @@ static void set_timer(struct resolver *resolver)
 								   left.tv_usec + 1000);
 }
 
-static void process(struct resolver *resolver)
+/* What the descriptor is ready for, asked without the main loop. */
+static GIOCondition ready_now(int fd)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN | POLLOUT};
+
+	return poll(&ready, 1, 0) > 0 ? ready.revents : 0; /* GLib's bits are poll's */
+}
+
+static void process(struct resolver *resolver, bool in_loop)
 {
 	guint n;
 	g_autofree void **keys = g_hash_table_get_keys_as_array(resolver->tags, &n);
@@ -124,8 +133,11 @@ static void process(struct resolver *resolver)
 	for (guint i = 0; i < n; i++) {
 		int fd = GPOINTER_TO_INT(keys[i]);
 		void *tag = g_hash_table_lookup(resolver->tags, keys[i]);
-		GIOCondition ready = tag ? g_source_query_unix_fd(&resolver->source, tag) : 0;
+		GIOCondition ready = 0;
 
+		if (tag)
+			ready = in_loop ? g_source_query_unix_fd(&resolver->source, tag)
+					: ready_now(fd);
 		if (ready)
 			ares_process_fd(resolver->channel, ready & ~G_IO_OUT ? fd : ARES_SOCKET_BAD,
 					ready & G_IO_OUT ? fd : ARES_SOCKET_BAD);
@@ -133,23 +145,37 @@ static void process(struct resolver *resolver)
 	ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
+/* The answer may free the resolver. */
+static void hand_over(struct resolver *resolver)
+{
+	if (resolver->addresses && resolver->addresses->len == 0) {
+		g_array_unref(g_steal_pointer(&resolver->addresses));
+		resolver->error = "the name has no address";
+	}
+	g_source_set_ready_time(&resolver->source, -1);
+	resolver->answer(resolver->user, g_steal_pointer(&resolver->addresses), resolver->error);
+}
+
 static gboolean dispatch(GSource *source, GSourceFunc callback, void *data)
 {
 	struct resolver *resolver = (struct resolver *)source;
 
 	if (!resolver->answered && resolver->channel)
-		process(resolver);
+		process(resolver, true);
 	if (!resolver->answered) {
 		set_timer(resolver);
 		return G_SOURCE_CONTINUE;
 	}
-	if (resolver->addresses && resolver->addresses->len == 0) {
-		g_array_unref(g_steal_pointer(&resolver->addresses));
-		resolver->error = "the name has no address";
-	}
-	g_source_set_ready_time(source, -1);
-	resolver->answer(resolver->user, g_steal_pointer(&resolver->addresses), resolver->error);
+	hand_over(resolver);
 	return G_SOURCE_REMOVE;
+}
+
+void resolver_step(struct resolver *resolver)
+{
+	if (!resolver->answered && resolver->channel)
+		process(resolver, false);
+	if (resolver->answered)
+		hand_over(resolver);
 }
 
 static GSourceFuncs functions = {.dispatch = dispatch};

@@ -25,9 +25,13 @@ typedef void resolver_answer(void *user, GArray *addresses, const char *error);
 /* True if the text is an address, which needs no asking. */
 bool resolver_is_literal(const char *host);
 
-/* Asks hosts file and name servers as the system says now; answers once, from the main loop, never
- * before it returns. */
+/* Asks hosts file and name servers as the system says now; answers once, from the main loop or
+ * resolver_step, never before it returns. */
 struct resolver *resolver_new(const char *host, uint16_t port, resolver_answer *answer, void *user);
+
+/* Goes on without the main loop, for a caller that must not run what else waits there; never
+ * blocks, and may answer. */
+void resolver_step(struct resolver *resolver);
 
 /* Cancels what has not been answered. May be called from the answer. NULL is fine. */
 void resolver_free(struct resolver *resolver);

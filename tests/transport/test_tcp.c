@@ -299,6 +299,36 @@ static void test_drain(void)
 	sink_clear(&sink);
 }
 
+static gboolean count_turn(void *user)
+{
+	++*(unsigned *)user;
+	return G_SOURCE_CONTINUE;
+}
+
+/* Also a collector whose name is still asked for; what else waits in the main loop must not run. */
+static void test_drain_by_name(void)
+{
+	struct sender sender;
+	struct sink sink;
+	unsigned n_turns = 0;
+	guint idle;
+
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender.settings.address = (char *)"localhost";
+	sender_start(&sender);
+	sender_give(&sender, 20);
+	idle = g_idle_add_full(G_PRIORITY_DEFAULT, count_turn, &n_turns, NULL);
+	g_assert_true(collector_drain(sender.collector,
+				      (g_get_monotonic_time() + 5 * G_USEC_PER_SEC) * 1000));
+	g_assert_cmpuint(n_turns, ==, 0);
+	g_source_remove(idle);
+	WORK_UNTIL(NULL, &sink, sink.n_records == sender.n_records);
+	assert_conserved(&sender, &sink);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
 /* RFC 7011 3.1: modulo 2^32 */
 static void test_sequence_wraps(void)
 {
@@ -390,6 +420,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/tcp/three", test_three);
 	g_test_add_func("/tcp/max-rate", test_max_rate);
 	g_test_add_func("/tcp/drain", test_drain);
+	g_test_add_func("/tcp/drain-by-name", test_drain_by_name);
 	g_test_add_func("/tcp/talks-back", test_talks_back);
 	g_test_add_func("/tcp/sequence-wraps", test_sequence_wraps);
 	g_test_add_func("/tcp/set-settings", test_set_settings);
