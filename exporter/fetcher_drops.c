@@ -30,6 +30,7 @@ struct drop_shadow {
 };
 
 struct fetcher_drops {
+	struct fetcher_tracepoint tracepoint;
 	struct drops_bpf *bpf;
 	struct bpf_link *link;
 	struct drop_slot *slots; /* mapped */
@@ -44,14 +45,13 @@ static void set_constants(struct flow_fetcher *f, struct fetcher_drops *d)
 {
 	struct drops_bpf *bpf = d->bpf;
 	const struct flow_fetcher_config *config = &f->config;
-	struct fetcher_tracepoint args;
+	const struct fetcher_tracepoint *args = &d->tracepoint;
 
-	fetcher_kfree_skb_arguments(&args);
-	bpf->rodata->reason_argument = args.reason;
-	bpf->rodata->rx_sk_argument = args.rx_sk;
-	bpf->rodata->no_socket_reason = args.no_socket;
-	bpf->rodata->queue_purge_reason = args.queue_purge;
-	bpf->rodata->unspecified_reason = args.not_specified;
+	bpf->rodata->reason_argument = args->reason;
+	bpf->rodata->rx_sk_argument = args->rx_sk;
+	bpf->rodata->no_socket_reason = args->no_socket;
+	bpf->rodata->queue_purge_reason = args->queue_purge;
+	bpf->rodata->unspecified_reason = args->not_specified;
 	bpf->rodata->precise = config->precise;
 	bpf->rodata->ring_high = config->ring_bytes / 2;
 	bpf->rodata->groups = d->groups;
@@ -118,24 +118,38 @@ static int attach(struct fetcher_drops *d, bool typed)
 	return d->link ? 0 : -errno;
 }
 
-void fetcher_drops_open(struct flow_fetcher *f)
+static int start(struct flow_fetcher *f, struct fetcher_drops *d)
 {
-	struct fetcher_drops *d;
 	bool typed = true;
-	int err;
+	int err = load(f, d, typed);
 
-	if (!f->config.drops)
-		return;
-	d = f->drops = g_new0(struct fetcher_drops, 1);
-	d->groups = CLAMP(f->groups4 / 8, GROUPS_MIN, GROUPS_MAX);
-	d->n_slots = d->groups * f->n_cpus * FLOW_WAYS;
-	err = load(f, d, typed);
 	if (err) {
 		typed = false;
 		err = load(f, d, typed);
 	}
 	err = err ? err : map_table(d);
-	err = err ? err : attach(d, typed);
+	return err ? err : attach(d, typed);
+}
+
+void fetcher_drops_open(struct flow_fetcher *f)
+{
+	struct fetcher_tracepoint tracepoint;
+	struct fetcher_drops *d;
+	int err;
+
+	if (!f->config.drops)
+		return;
+	fetcher_kfree_skb_arguments(&tracepoint);
+	/* before 5.17 packets that were taken in peace, a raw socket's and others, pass here too */
+	if (!tracepoint.reason) {
+		log_warning("drops are not tracked: this kernel gives no reasons (5.17 does)");
+		return;
+	}
+	d = f->drops = g_new0(struct fetcher_drops, 1);
+	d->tracepoint = tracepoint;
+	d->groups = CLAMP(f->groups4 / 8, GROUPS_MIN, GROUPS_MAX);
+	d->n_slots = d->groups * f->n_cpus * FLOW_WAYS;
+	err = start(f, d);
 	if (err) {
 		log_warning("drops are not tracked: cannot run kfree_skb: %s", strerror(-err));
 		fetcher_drops_close(f);
