@@ -8,8 +8,10 @@ src=${BPFLOWD_SRC:-$(cd "$here/../.." && pwd)}
 build=${BPFLOWD_BUILD:-$src}
 PATH=$PATH:/usr/sbin:/sbin
 
-tools=(bash ip tc bridge ss ping nsenter setpriv ethtool jq bpftool tcpdump socat nft)
-ours=(exporter/bpflowd exporter/bpflowctl tests/tools/blast tests/vm/sctp_sink tests/vm/foreign)
+tools=(
+	bash ip tc bridge ss nstat ping nsenter setpriv taskset ethtool jq bpftool tcpdump socat nft dnsmasq dig
+)
+ours=(exporter/bpflowd exporter/bpflowctl tests/tools/blast tests/tools/relay tests/tools/stranger tests/vm/sctp_sink)
 
 libraries() { # PROGRAM
 	{ ldd "$1" 2>/dev/null || :; } | grep -o '/[^ ]*'
@@ -65,7 +67,8 @@ cp -R "$src/templates" "$root/test/"
 mkdir -p "$root/test/tests"
 cp -R "$src"/tests/{lib.sh,e2e,vm} "$root/test/tests/"
 mkdir -p "$root/test/tests/tools"
-cp "$src/tests/tools/strict.py" "$root/test/tests/tools/"
+cp "$src"/tests/tools/*.py "$root/test/tests/tools/"
+cp "$build/config.h" "$root/test/build/"
 cp "$here/init" "$root/init"
 chmod +x "$root/init"
 printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/:/bin/sh >"$root/etc/passwd"
