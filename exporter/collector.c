@@ -128,7 +128,7 @@ void collector_enqueue(struct collector *collector, struct message *message)
 	send_enqueue(collector, message);
 	g_source_set_ready_time(collector->source, 0);
 	if (collector->state == COLLECTOR_UP && !(transport->want & POLLOUT) &&
-	    !transport->blocked && !collector->pace_ns &&
+	    !transport->blocked && (!collector->pace_ns || send_is_pressed(collector)) &&
 	    collector->queue.n - collector->n_unacked >= COLLECTOR_BATCH)
 		send_pump(collector, now_mono_ns());
 }

@@ -107,6 +107,9 @@ void send_adapt(struct collector *collector, uint64_t now_ns);
 void send_reset(struct collector *collector);
 /* Counts what the peer has acknowledged as sent. */
 void send_take_acknowledged(struct collector *collector, uint64_t now_ns);
+/* The queue is half full: better a burst than a loss. */
+bool send_is_pressed(const struct collector *collector);
+
 void send_pump(struct collector *collector, uint64_t now_ns);
 /* Drops the oldest data where there is no room. */
 void send_enqueue(struct collector *collector, struct message *message);

@@ -242,6 +242,11 @@ static void write_header(struct collector *collector, struct queue_entry *entry,
 						  &header, entry->header);
 }
 
+bool send_is_pressed(const struct collector *collector)
+{
+	return collector->queue.bytes > collector->settings->queue_size / 2;
+}
+
 /* Records per second that may go, 0: all at once. Nobody tells a sender of datagrams to slow down,
  * and what a drain ends at once would overrun the socket buffer of an ordinary collector: without
  * max_rate the backlog is spread over a part of a second, as it was at its longest. */
@@ -251,7 +256,7 @@ static uint32_t rate_of(struct collector *collector)
 
 	if (collector->settings->max_rate)
 		return collector->settings->max_rate;
-	if (!ops_of(collector)->templates_expire)
+	if (!ops_of(collector)->templates_expire || send_is_pressed(collector))
 		return 0;
 	collector->backlog_peak = MAX(collector->backlog_peak, backlog);
 	return MAX(SPREAD_RATE_MIN, collector->backlog_peak * 1000 / SPREAD_MS);

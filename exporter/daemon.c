@@ -240,6 +240,7 @@ int daemon_run(struct settings *settings)
 	init_process(&d);
 	log_set_level(settings->log_level);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is EFBIG, and counted */
 	g_unix_signal_add(SIGTERM, on_stop, &d);
 	g_unix_signal_add(SIGINT, on_stop, &d);
 	g_unix_signal_add(SIGHUP, on_reload, &d);

@@ -245,7 +245,7 @@ static int send_one(struct dtls *dtls, const struct transport_message *message)
 	dtls->transport.n_held = 0;
 	if (sent >= 0)
 		return 1;
-	if (sent != GNUTLS_E_LARGE_PACKET && errno != EMSGSIZE)
+	if (sent != GNUTLS_E_LARGE_PACKET && (sent != GNUTLS_E_PUSH_ERROR || errno != EMSGSIZE))
 		return sent == GNUTLS_E_PUSH_ERROR ? -errno : -EPROTO;
 	set_size(dtls);
 	return -EMSGSIZE;

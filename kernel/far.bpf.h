@@ -47,7 +47,24 @@ static __always_inline void answer(struct flow_hot *hot, struct flow_cold *cold,
 	hot->tcp_flags |= FLOW_FAR_KNOWN;
 }
 
-static __noinline int tell4(struct packet *p, struct far_hint *hint, u32 ifindex)
+/* A router may change DSCP; where a packet has no number of its own, another class is another flow.
+ */
+static __always_inline bool is_other_class(u8 a, u8 b)
+{
+	return (a ^ b) & 0xfc;
+}
+
+/* IPv4 without identification, IPv6 without flow label. */
+static __always_inline bool is_anonymous(const u8 *data, const u8 *end, u32 l3, bool ipv6)
+{
+	const u8 *ip = data + (l3 & 0xff);
+
+	if ((l3 & FAR_NON_IP) || ip + 8 > end)
+		return true;
+	return ipv6 ? !(load_word(ip) & bpf_htonl(0xfffff)) : !load_half(ip + 4);
+}
+
+static __noinline int tell4(struct packet *p, struct far_hint *hint, u32 ifindex, u32 anonymous)
 {
 	u32 slot = hint->slot, group = slot / FLOW_WAYS, way = slot % FLOW_WAYS;
 	struct flow_group4 *g = bpf_map_lookup_elem(&aggregated_flows, &group);
@@ -58,6 +75,7 @@ static __noinline int tell4(struct packet *p, struct far_hint *hint, u32 ifindex
 		return 0;
 	v = &g->way[way];
 	if ((u16)v->hot.gen != hint->gen || v->key.protocol != p->key4.protocol ||
+	    (anonymous && is_other_class(v->key.tos, p->key4.tos)) ||
 	    FLOW_IFACE_NETNS(v->key.iface) != netns ||
 	    !is_same_flow(v->key.src_addr ^ p->key4.src_addr, v->key.dst_addr ^ p->key4.dst_addr,
 			  *(u32 *)&v->key.src_port, *(u32 *)&p->key4.src_port))
@@ -73,7 +91,7 @@ static __always_inline u32 differ16(const u8 *a, const u8 *b)
 	return (x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]);
 }
 
-static __noinline int tell6(struct packet *p, struct far_hint *hint, u32 ifindex)
+static __noinline int tell6(struct packet *p, struct far_hint *hint, u32 ifindex, u32 anonymous)
 {
 	u32 slot = hint->slot & ~FAR_IPV6, group = slot / FLOW_WAYS, way = slot % FLOW_WAYS;
 	struct flow_group6 *g = bpf_map_lookup_elem(&aggregated_v6, &group);
@@ -83,6 +101,7 @@ static __noinline int tell6(struct packet *p, struct far_hint *hint, u32 ifindex
 		return 0;
 	v = &g->way[way];
 	if ((u16)v->hot.gen != hint->gen || v->key.protocol != p->key6.protocol ||
+	    (anonymous && is_other_class(v->key.tos, p->key6.tos)) ||
 	    v->key.eth_proto != p->key6.eth_proto || FLOW_IFACE_NETNS(v->key.iface) != netns ||
 	    !is_same_flow(differ16(v->key.src_addr, p->key6.src_addr),
 			  differ16(v->key.dst_addr, p->key6.dst_addr), *(u32 *)&v->key.src_port,
@@ -98,7 +117,7 @@ static __noinline int follow_far_hint(struct __sk_buff *skb, u32 cpu, u32 ethern
 	u16 proto = skb->protocol;
 	struct scratch *room;
 	struct far_hint *hint;
-	u32 l3 = 0, tag, k;
+	u32 l3 = 0, tag, k, anonymous;
 	struct packet *p;
 	int family;
 
@@ -122,13 +141,14 @@ static __noinline int follow_far_hint(struct __sk_buff *skb, u32 cpu, u32 ethern
 		return 0;
 	if ((u16)((u16)bpf_jiffies64() - hint->tick) > FAR_FRESH_TICKS)
 		return 0;
+	anonymous = is_anonymous(data, end, l3, proto != bpf_htons(ETH_P_IP));
 	p = &room->packet;
 	__builtin_memset(p, 0, sizeof(*p));
 	family = parse_any(skb, p, FLOW_IFACE(netns, FLOW_EGRESS, skb->ifindex), ethernet, 0);
 	if (family == PARSE_IPV4 && !(hint->slot & FAR_IPV6))
-		return tell4(p, hint, skb->ifindex);
+		return tell4(p, hint, skb->ifindex, anonymous);
 	if (family != PARSE_IPV4 && (hint->slot & FAR_IPV6))
-		return tell6(p, hint, skb->ifindex);
+		return tell6(p, hint, skb->ifindex, anonymous);
 	return 0;
 }
 

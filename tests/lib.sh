@@ -282,7 +282,7 @@ nfcapd_pid=
 nfcapd_start() { # NAMESPACE PORT
 	mkdir -p "$work/nfcapd"
 	rm -f "$work/nfcapd.log"
-	spawn "$1" "$work/nfcapd.log" nfcapd -w "$work/nfcapd" -b 127.0.0.1 -p "$2" -t 3600 -B 2000000
+	spawn "$1" "$work/nfcapd.log" chrt -f 1 nfcapd -w "$work/nfcapd" -b 127.0.0.1 -p "$2" -t 3600 -B 2000000
 	nfcapd_pid=$spawned
 	wait_for 5 udp_bound "$1" "$2" || bail "nfcapd does not listen"
 }
@@ -309,7 +309,7 @@ nfdump_flows() { # FILTER: "flows fewest-packets most-packets" of the distinct 5
 strict_pid=
 strict_start() { # NAMESPACE udp|tcp PORT
 	rm -f "$work/strict.out"
-	spawn "$1" "$work/strict.out" "$strict" listen "$2" 127.0.0.1 "$3" "$work/strict.rec"
+	spawn "$1" "$work/strict.out" chrt -f 1 "$strict" listen "$2" 127.0.0.1 "$3" "$work/strict.rec"
 	strict_pid=$spawned
 	wait_for 5 grep -q ready "$work/strict.out" || bail "strict.py: $(cat "$work/strict.out")"
 }

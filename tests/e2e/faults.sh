@@ -138,7 +138,7 @@ for name in never dead hole nameless full; do
 		"$name: the log says what was lost with the end"
 done
 is "$(grep -c "collector slow: .*are lost" "$work/bpflowd.log")" 0 "slow: nothing was lost with the end"
-is "$(grep -c 'collector dead (127.0.0.1:4803): can.t connect: Connection refused' "$work/bpflowd.log")" 1 \
+is "$(grep -c 'collector dead: 127.0.0.1:4803: can.t connect: Connection refused' "$work/bpflowd.log")" 1 \
 	"dead: the log says why, once"
 ok "$(($(wc -l <"$work/bpflowd.log") > 100))" "less than a hundred lines of log" || diag "$(wc -l <"$work/bpflowd.log")"
 

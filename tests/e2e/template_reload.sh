@@ -49,7 +49,7 @@ is "$(fields)" "$old" "the old one goes on"
 rm "$work/templates/mine.yaml"
 ctl reload >"$work/out" 2>&1
 is $? 1 "no template: reload fails"
-is "$(grep -c "$work/templates/mine.yaml: can't be opened: No such file" "$work/out")" 1 "it tells which" || diag <"$work/out"
+is "$(grep -c "there is no file $work/templates/mine.yaml" "$work/out")" 3 "it tells which" || diag <"$work/out"
 
 template maximumTTL
 check "a changed template: reload" ctl reload
