@@ -264,7 +264,7 @@ metric() { # NAME [LABEL=VALUE]: sum of its samples
 
 attached() { # INTERFACE (jq takes no input at all for a yes)
 	ctl show interfaces --json >"$work/interfaces.json" && jq -e --arg name "$1" '.interfaces[]
-		| select(.name == $name and .metered and (.ingress != null or .egress != null))' "$work/interfaces.json"
+		| select(.name == $name and .metered and (.ingress != "" or .egress != ""))' "$work/interfaces.json"
 }
 
 # Ids of the programs and links that a process holds.

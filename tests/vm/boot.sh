@@ -7,7 +7,7 @@
 set -euo pipefail
 kernel=$1 out=$2 root=$3
 shift 3
-memory=${BPFLOWD_VM_MEMORY:-256}
+memory=${BPFLOWD_VM_MEMORY:-384}
 limit=${BPFLOWD_VM_TIMEOUT:-300}
 release=$(cat "$kernel/release")
 work=$(mktemp -d)

@@ -7,7 +7,7 @@
 need qemu-system-x86_64 busybox cpio modprobe zstd xz tshark
 
 read -ra kernels <<<"${BPFLOWD_VM_KERNELS:-5.10 6.1 6.12 6.18 newest}"
-read -ra tests <<<"${BPFLOWD_VM_TESTS:-vm/guest/meter vm/guest/sctp}"
+read -ra tests <<<"${BPFLOWD_VM_TESTS:-vm/guest/meter vm/guest/signals vm/guest/life vm/guest/sctp e2e/restart}"
 vm=$src/tests/vm
 out=${BPFLOWD_VM_KEEP:-$work}
 export BPFLOWD_VM_TIMEOUT=${BPFLOWD_VM_TIMEOUT:-600}
