@@ -107,7 +107,7 @@ void send_adapt(struct collector *collector, uint64_t now_ns);
 void send_reset(struct collector *collector);
 /* Counts what the peer has acknowledged as sent. */
 void send_take_acknowledged(struct collector *collector, uint64_t now_ns);
-/* The queue is half full: better a burst than a loss. */
+/* The queue is nearly full: better a burst than a loss. */
 bool send_is_pressed(const struct collector *collector);
 
 void send_pump(struct collector *collector, uint64_t now_ns);

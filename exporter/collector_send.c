@@ -18,7 +18,7 @@
 #define ACK_EVERY_NS	 (50 * NSEC_PER_MSEC)
 #define ACK_SLOWEST_NS	 (2 * NSEC_PER_SEC)
 #define PACE_EVERY_NS	 (2 * NSEC_PER_MSEC) /* a few datagrams: fits any receive buffer */
-#define SPREAD_MS	 500
+#define SPREAD_MS	 800
 #define SPREAD_RATE_MIN	 20000 /* records per second */
 
 static const struct transport_ops *ops_of(const struct collector *collector)
@@ -244,7 +244,7 @@ static void write_header(struct collector *collector, struct queue_entry *entry,
 
 bool send_is_pressed(const struct collector *collector)
 {
-	return collector->queue.bytes > collector->settings->queue_size / 2;
+	return collector->queue.bytes > collector->settings->queue_size / 8 * 7;
 }
 
 /* Records per second that may go, 0: all at once. Nobody tells a sender of datagrams to slow down,
