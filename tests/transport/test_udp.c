@@ -88,7 +88,7 @@ static void test_template_refresh(const void *data)
 	clock_set_source(NULL);
 }
 
-/* What comes at once without max_rate: half a second, a few datagrams at a time, evenly; an
+/* What comes at once without max_rate: 0.8 s, a few datagrams at a time, evenly; an
  * ordinary socket buffer (212,992 octets: some 90 datagrams) has room for many of these portions.
  */
 static void test_spread(void)
@@ -117,8 +117,8 @@ static void test_spread(void)
 	g_assert_cmpuint(took_ms, >, 700);
 	g_assert_cmpuint(took_ms, <, 900);
 	g_assert_cmpuint(half_ms, >, 300);
-	g_assert_cmpuint(half_ms, <, 300);
-	/* 2,000 messages in 500 ms are four in each; those of two ticks, and what an earlier one
+	g_assert_cmpuint(half_ms, <, 500);
+	/* 2,000 messages in 800 ms are less than three in each; those of two ticks, and what an earlier one
 	 * left over */
 	g_assert_cmpuint(most, <=, 18);
 	g_assert_cmpuint(sink.n_missing, ==, 0);
