@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # make bench: speed, as ratios measured side by side; no part of make check.
-EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/empty.bpf.c tests/bench/README.md
+EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/router.sh tests/bench/router_lib.sh tests/bench/inline.sh tests/bench/empty.bpf.c tests/bench/README.md
 CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o tests/bench/empty.skel.h tests/bench/empty.bpf.o $(BENCHES)
 BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_drain tests/bench/bench_send tests/bench/bench_signals
 EXTRA_PROGRAMS += $(BENCHES)

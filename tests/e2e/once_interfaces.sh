@@ -57,7 +57,7 @@ start_under_traffic() { # MODE
 	# the egress hook counts until the ingress hook does, not longer; two ticks of the coarse clock
 	overlap=$(awk '$1 == "10.16.8.1" && $5 == "out" && $13 > out { out = $13 }
 		$1 == "10.16.8.1" && $5 == "in" && (!in_ || $12 < in_) { in_ = $12 }
-		END { print out && in_ && out > in_ + 20 ? out - in_ : 0 }' "$work/records")
+		END { print (out && in_ && out > in_ + 20) ? out - in_ : 0 }' "$work/records")
 	diag "$1, started under traffic: $(awk '$1 == "10.16.8.1" { print $5, $6, $10, $12, $13 }' "$work/records" | sort | paste -sd';')"
 	ok $((n > 60000 || n < 100 || overlap > 0)) "$1, started under traffic: no packet twice"
 }
