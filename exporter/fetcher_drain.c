@@ -238,9 +238,13 @@ void flow_fetcher_stash_ringbuf(struct flow_fetcher *f)
 	f->stashing = false;
 }
 
+/* Its memory goes with it: bursts are rare. */
 static size_t read_stash(struct flow_fetcher *f)
 {
 	size_t n = 0, at = 0;
+
+	if (!f->stash->len)
+		return 0;
 
 	while (at < f->stash->len) {
 		uint64_t size;
@@ -250,7 +254,8 @@ static size_t read_stash(struct flow_fetcher *f)
 		at += sizeof(size) + ((size + 7) & ~7ull);
 		n++;
 	}
-	g_byte_array_set_size(f->stash, 0);
+	g_byte_array_unref(f->stash);
+	f->stash = g_byte_array_new();
 	return n;
 }
 
