@@ -10,7 +10,18 @@
 #include <stddef.h>
 #include <string.h>
 
-#define BATCH 1024
+#define BATCH		1024
+#define KERNEL_ENOTSUPP 524 /* no errno of user space */
+
+/* What tells one entry of a pair from another, and one that goes on from one that rests: their
+ * first two words. */
+#define IDENTITY 16
+
+_Static_assert(offsetof(struct dns_query, sent_ns) == 0 &&
+		       offsetof(struct dns_query, question) == 8 &&
+		       offsetof(struct handshake, syn_ns) == 0 &&
+		       offsetof(struct handshake, syn_ack_ns) == 8,
+	       "time and question, or both times, come first");
 
 void fetcher_signals_constants(struct flow_fetcher *f, struct flows_bpf *flows)
 {
@@ -82,6 +93,25 @@ static uint32_t read_table(int fd, GArray *pairs, GArray *values)
 	return pairs->len;
 }
 
+/* Takes an entry off the table unless the packet path has changed it, or put a newer one in its
+ * place, since it was read. */
+static bool take_off(int fd, const struct flow_pair *pair, const void *read, void *taken)
+{
+	int err;
+
+	if (bpf_map_lookup_elem(fd, pair, taken) || memcmp(read, taken, IDENTITY) != 0)
+		return false;
+	err = bpf_map_lookup_and_delete_elem(fd, pair, taken);
+	if (err == -EINVAL || err == -KERNEL_ENOTSUPP) /* hashes: 5.14 */
+		return bpf_map_delete_elem(fd, pair) == 0;
+	if (err)
+		return false;
+	if (memcmp(read, taken, IDENTITY) == 0)
+		return true;
+	bpf_map_update_elem(fd, pair, taken, BPF_NOEXIST);
+	return false;
+}
+
 static size_t drop_queries(struct flow_fetcher *f, uint64_t now_ns, uint64_t timeout_ns)
 {
 	g_autoptr(GArray) pairs = g_array_new(FALSE, FALSE, sizeof(struct flow_pair));
@@ -92,12 +122,14 @@ static size_t drop_queries(struct flow_fetcher *f, uint64_t now_ns, uint64_t tim
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct dns_query *query = &g_array_index(queries, struct dns_query, i);
+		const struct flow_pair *pair = &g_array_index(pairs, struct flow_pair, i);
+		struct dns_query taken;
 
 		/* one that is gone found its answer just now */
 		if (!is_stale(query->sent_ns, now_ns, timeout_ns) ||
-		    bpf_map_delete_elem(fd, &g_array_index(pairs, struct flow_pair, i)))
+		    !take_off(fd, pair, query, &taken))
 			continue;
-		tell_unanswered(f, query, now_ns);
+		tell_unanswered(f, &taken, now_ns);
 		dropped++;
 	}
 	return dropped;
@@ -113,10 +145,11 @@ static size_t drop_handshakes(struct flow_fetcher *f, uint64_t now_ns, uint64_t 
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct handshake *h = &g_array_index(handshakes, struct handshake, i);
-		uint64_t last_ns = MAX(h->syn_ns, h->syn_ack_ns);
+		const struct flow_pair *pair = &g_array_index(pairs, struct flow_pair, i);
+		struct handshake taken;
 
-		if (is_stale(last_ns, now_ns, timeout_ns) &&
-		    bpf_map_delete_elem(fd, &g_array_index(pairs, struct flow_pair, i)) == 0)
+		if (is_stale(MAX(h->syn_ns, h->syn_ack_ns), now_ns, timeout_ns) &&
+		    take_off(fd, pair, h, &taken))
 			dropped++;
 	}
 	return dropped;

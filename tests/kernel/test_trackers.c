@@ -41,8 +41,9 @@ static GArray *dns;   /* struct flow_event_dns */
 static GArray *rtt;   /* struct flow_event_rtt */
 static uint16_t port; /* of the client; each case has its own */
 static uint8_t client_host = PRIVATE;
-static uint32_t came_in;   /* 0 or COVERED: observed */
-static uint32_t leaves_by; /* 0: loopback */
+static uint32_t came_in;	      /* 0 or COVERED: observed */
+static uint32_t leaves_by;	      /* 0: loopback */
+static void (*when_unanswered)(void); /* called once */
 
 static uint32_t on_flow(void *user, const struct flow_id *id, const struct flow_metrics *delta,
 			uint32_t slot, uint32_t hint)
@@ -64,6 +65,11 @@ static void on_event(void *user, const struct flow_event *event, size_t size)
 		g_assert_cmpuint(size, <=, sizeof(copy));
 		memcpy(&copy, event, size);
 		g_array_append_val(dns, copy);
+		if (copy.kind == FLOW_DNS_UNANSWERED && when_unanswered) {
+			void (*call)(void) = g_steal_pointer(&when_unanswered);
+
+			call();
+		}
 	}
 }
 
@@ -293,6 +299,39 @@ static void test_late(void)
 	g_assert_cmpint(event_at(dns->len - 1)->kind, ==, FLOW_DNS_UNANSWERED);
 	tell(7, "\1a");
 	expect_dns("U");
+}
+
+static void ask_both(void)
+{
+	static int n;
+	const char *name = n++ ? "\1b" : "\1a";
+
+	ask(1, name);
+	ask(2, name);
+}
+
+/* While those that waited too long are dropped their ids come back: the new ones stay. */
+static void test_late_and_reused(void)
+{
+	uint64_t timeout_ns = 5 * NSEC_PER_SEC;
+
+	flow_fetcher_delete_stale_entries(fetcher, now_ns() + timeout_ns, 0);
+	port++;
+	ask_both();
+	expect_dns("QQ");
+	g_array_set_size(dns, 0);
+	when_unanswered = ask_both;
+	/* the other one was found by the new query, which says so through the ring */
+	g_assert_cmpuint(
+		flow_fetcher_delete_stale_entries(fetcher, now_ns() + timeout_ns, timeout_ns), ==,
+		1);
+	g_assert_cmpuint(dns->len, ==, 1);
+	tell(1, "\1b");
+	tell(2, "\1b");
+	drain();
+	g_assert_cmpuint(dns->len, ==, 5);
+	g_assert_cmpint(event_at(3)->kind, ==, FLOW_DNS_ANSWER);
+	g_assert_cmpint(event_at(4)->kind, ==, FLOW_DNS_ANSWER);
 }
 
 static void test_malformed(void)
@@ -810,6 +849,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/dns/spoofed", test_spoofed);
 	g_test_add_func("/dns/id-reused", test_id_reused);
 	g_test_add_func("/dns/late", test_late);
+	g_test_add_func("/dns/late-and-reused", test_late_and_reused);
 	g_test_add_func("/dns/malformed", test_malformed);
 	g_test_add_func("/dns/lengths", test_lengths);
 	g_test_add_func("/dns/names", test_names);
