@@ -61,6 +61,7 @@ void account_remember(struct collector *collector, const struct queue_entry *ent
 	sent->header_size = entry->header_size;
 	sent->joined = joined;
 	sent->message = *entry->message;
+	sent->message.shares = NULL;
 }
 
 static struct sent_datagram *sent_at(struct collector *collector, uint32_t i)

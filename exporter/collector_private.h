@@ -31,7 +31,7 @@ struct sent_datagram {
 	uint8_t header[MESSAGE_HEADER_MAX];
 	uint8_t header_size;	/* 0: none, or counted already */
 	bool joined;		/* went in one packet with the one before */
-	struct message message; /* without body */
+	struct message message; /* without body and shares */
 };
 
 struct collector {

@@ -159,15 +159,6 @@ static bool learn_set(void *user, uint16_t id, const uint8_t *at, uint32_t left)
 	return true;
 }
 
-static uint64_t share(uint64_t total, const struct cut *cut)
-{
-	uint32_t n = cut->message->n_records;
-	__uint128_t end = (__uint128_t)total * (cut->n_done + cut->n_records);
-
-	/* shares of all pieces make up the whole */
-	return (uint64_t)(end / n) - (uint64_t)((__uint128_t)total * cut->n_done / n);
-}
-
 static uint32_t padded(const struct cut *cut, uint32_t size)
 {
 	uint32_t align = cut->grammar.dialect->align;
@@ -201,9 +192,8 @@ static void finish_piece(struct cut *cut)
 	piece->n_sequence = cut->grammar.dialect == &dialects[ENCODER_IPFIX]
 				    ? cut->n_records - cut->n_templates
 				    : 1;
-	piece->n_flows = share(whole->n_flows, cut);
-	piece->n_packets = share(whole->n_packets, cut);
-	piece->n_octets = share(whole->n_octets, cut);
+	if (whole->shares)
+		message_set_shares(piece, whole->shares + cut->n_done);
 	piece->uptime_skip_ms = whole->uptime_skip_ms;
 	g_ptr_array_add(cut->pieces, piece);
 	cut->n_done += cut->n_records;
@@ -216,7 +206,8 @@ static bool add_record(struct cut *cut, uint16_t set_id, const uint8_t *at, uint
 	uint8_t header[SET_HEADER] = {set_id >> 8, set_id};
 	uint32_t need = size + (cut->set_opened ? 0 : SET_HEADER);
 
-	if (padded(cut, SET_HEADER + size) > cut->max_size)
+	if (padded(cut, SET_HEADER + size) > cut->max_size ||
+	    cut->n_done + cut->n_records == cut->message->n_records)
 		return false;
 	if (padded(cut, cut->body->len + need) > cut->max_size)
 		finish_piece(cut);

@@ -15,20 +15,13 @@
 #include "options_encode.h"
 #include "sets.h"
 
-/* What the open message carries. */
-struct totals {
-	uint32_t n_flows;
-	uint64_t n_packets;
-	uint64_t n_octets;
-};
-
 struct encoder {
 	struct encoder_config config;
 	const struct encoder_format_ops *ops;
 	void *format;
 	struct plan *plans; /* one per record of the template, in its order */
 	GPtrArray *templates;
-	struct totals totals;
+	GArray *shares;	  /* struct record_share, of the open message */
 	uint64_t base_ms; /* NetFlow v9: of the open message */
 };
 
@@ -52,8 +45,20 @@ struct message *message_ref(struct message *message)
 
 void message_unref(struct message *message)
 {
-	if (message && --message->refs == 0)
-		g_free(message);
+	if (!message || --message->refs)
+		return;
+	g_free(message->shares);
+	g_free(message);
+}
+
+void message_set_shares(struct message *message, const struct record_share *shares)
+{
+	message->shares = g_memdup2(shares, message->n_records * sizeof(*shares));
+	for (uint32_t i = 0; i < message->n_records; i++) {
+		message->n_flows += shares[i].n_flows;
+		message->n_packets += shares[i].n_packets;
+		message->n_octets += shares[i].n_octets;
+	}
 }
 
 /* Octets that one record may take in an empty message. */
@@ -91,6 +96,7 @@ struct encoder *encoder_new(const struct encoder_config *config, GError **error)
 	encoder->ops = config->format == ENCODER_NETFLOW9 ? &netflow9_ops : &ipfix_ops;
 	encoder->base_ms = config->boot_real_ms;
 	encoder->templates = g_ptr_array_new_with_free_func((GDestroyNotify)message_unref);
+	encoder->shares = g_array_new(FALSE, FALSE, sizeof(struct record_share));
 	if (make_plans(encoder, &problem))
 		encoder->format = encoder->ops->new (config, encoder->plans,
 						     config->template->records->len, &problem);
@@ -117,6 +123,7 @@ void encoder_free(struct encoder *encoder)
 	if (encoder->format)
 		encoder->ops->free(encoder->format);
 	g_ptr_array_unref(encoder->templates);
+	g_array_unref(encoder->shares);
 	g_free(encoder->plans);
 	g_free(encoder);
 }
@@ -132,16 +139,15 @@ void encoder_flush(struct encoder *encoder)
 
 	if (!message)
 		return;
-	message->n_flows = encoder->totals.n_flows;
-	message->n_packets = encoder->totals.n_packets;
-	message->n_octets = encoder->totals.n_octets;
+	g_assert(message->n_records == encoder->shares->len);
+	message_set_shares(message, (const struct record_share *)encoder->shares->data);
+	g_array_set_size(encoder->shares, 0);
 	skip_uptime(encoder, message);
-	memset(&encoder->totals, 0, sizeof(encoder->totals));
 	encoder->config.emit(encoder->config.user, message);
 }
 
 static void append(struct encoder *encoder, const struct template_record *chosen,
-		   const struct flow_record *record, const struct totals *totals)
+		   const struct flow_record *record, const struct record_share *share)
 {
 	unsigned int index = chosen->id - encoder->plans[0].id;
 	const struct plan *plan = &encoder->plans[index];
@@ -153,9 +159,7 @@ static void append(struct encoder *encoder, const struct template_record *chosen
 		fits = encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
 		g_assert(fits); /* plan_init saw to it */
 	}
-	encoder->totals.n_flows += totals->n_flows;
-	encoder->totals.n_packets += totals->n_packets;
-	encoder->totals.n_octets += totals->n_octets;
+	g_array_append_val(encoder->shares, *share);
 }
 
 /* All times of a NetFlow v9 message count from one instant. */
@@ -179,7 +183,7 @@ static bool append_split(struct encoder *encoder, const struct flow_record *reco
 	const struct template_record *drop_form = template_match_drops(template, record);
 	bool passed = record->metrics.packets || record->has_dns || !drop_form;
 	const struct template_record *form = passed ? template_match_flow(template, record) : NULL;
-	struct totals totals = {1, record->metrics.packets, record->metrics.bytes};
+	struct record_share share = {1, record->metrics.packets, record->metrics.bytes};
 	struct flow_record part = *record;
 
 	part.metrics.drops = (struct pkt_drops){0};
@@ -187,21 +191,21 @@ static bool append_split(struct encoder *encoder, const struct flow_record *reco
 	part.forwarding_status = FORWARDING_STATUS_FORWARDED;
 	part.flow_verdict = FLOW_VERDICT_PASSED;
 	if (form)
-		append(encoder, form, &part, &totals);
+		append(encoder, form, &part, &share);
 	if (!drop_form)
 		return form;
 	part = *record;
 	part.metrics.packets = record->metrics.drops.packets;
 	part.metrics.bytes = record->metrics.drops.bytes;
-	totals = (struct totals){form ? 0 : 1, 0, 0};
-	append(encoder, drop_form, &part, &totals);
+	share = (struct record_share){form ? 0 : 1, 0, 0};
+	append(encoder, drop_form, &part, &share);
 	return true;
 }
 
 bool encoder_append(struct encoder *encoder, const struct flow_record *record)
 {
 	const struct template *template = encoder->config.template;
-	struct totals totals = {1, record->metrics.packets, record->metrics.bytes};
+	struct record_share share = {1, record->metrics.packets, record->metrics.bytes};
 	const struct template_record *form;
 
 	if (encoder->config.format == ENCODER_NETFLOW9)
@@ -210,7 +214,7 @@ bool encoder_append(struct encoder *encoder, const struct flow_record *record)
 		return append_split(encoder, record);
 	form = template_match_flow(template, record);
 	if (form)
-		append(encoder, form, record, &totals);
+		append(encoder, form, record, &share);
 	return form;
 }
 

@@ -19,6 +19,13 @@
 
 enum message_kind { MESSAGE_TEMPLATES, MESSAGE_OPTIONS, MESSAGE_DATA };
 
+/* What one record of a message stands for. */
+struct record_share {
+	uint64_t n_flows : 1;	 /* 0: no flow of its own, it tells more of the one before */
+	uint64_t n_packets : 63; /* enough for 900 years of 300 million a second */
+	uint64_t n_octets;
+};
+
 /* Sets without the message header. Immutable once made, counted. */
 struct message {
 	int refs;
@@ -30,6 +37,8 @@ struct message {
 	uint32_t size;	     /* octets of body */
 	uint64_t n_packets;  /* carried by the flow records: what is lost if this message is */
 	uint64_t n_octets;
+	struct record_share *shares; /* of the n_records, owned; NULL: none has any. For whoever
+					has to cut the message */
 	uint32_t uptime_skip_ms; /* NetFlow v9: its times count from so long after boot, and so does
 				    its header (49.7 days are more than 32 bits hold) */
 	uint8_t body[];

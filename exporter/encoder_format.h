@@ -14,8 +14,7 @@ struct encoder_format_ops {
 	/* False: the message has no room for it. */
 	bool (*append)(void *format, const struct plan *plan, const struct flow_record *record,
 		       uint64_t base_ms);
-	/* The message with what was appended since the last one; n_flows and so on are the
-	 * caller's. */
+	/* The message with what was appended since the last one; shares are the caller's. */
 	struct message *(*take)(void *format);
 	/* Messages with the templates of the plans. */
 	void (*templates)(void *format, GPtrArray *messages);
@@ -25,5 +24,7 @@ extern const struct encoder_format_ops ipfix_ops;
 extern const struct encoder_format_ops netflow9_ops;
 
 struct message *message_new(enum message_kind kind, const uint8_t *body, size_t size);
+/* Of its n_records, copied; and the sums that follow from them. */
+void message_set_shares(struct message *message, const struct record_share *shares);
 
 #endif

@@ -112,6 +112,10 @@ static struct message *data_message(enum encoder_format format, uint64_t first)
 		put(&at, 8, OCTETS_PER_RECORD);
 	}
 	message->n_records = message->n_flows = RECORDS_PER_MESSAGE;
+	message->shares = g_new(struct record_share, RECORDS_PER_MESSAGE);
+	for (int i = 0; i < RECORDS_PER_MESSAGE; i++)
+		message->shares[i] =
+			(struct record_share){1, PACKETS_PER_RECORD, OCTETS_PER_RECORD};
 	message->n_sequence = format == ENCODER_NETFLOW9 ? 1 : RECORDS_PER_MESSAGE;
 	message->n_packets = RECORDS_PER_MESSAGE * PACKETS_PER_RECORD;
 	message->n_octets = RECORDS_PER_MESSAGE * OCTETS_PER_RECORD;

@@ -10,6 +10,21 @@
 #include "transport.h"
 #include "tests/unit/wire_fixture.h"
 
+/* Unlike from record to record, and now and then none: drops beside their flow. */
+static void fill_shares(struct message *message)
+{
+	message->shares = g_new(struct record_share, message->n_records);
+	for (uint32_t i = 0; i < message->n_records; i++) {
+		struct record_share *share = &message->shares[i];
+
+		*share = (struct record_share){i % 5 != 4, i % 5 == 4 ? 0 : 1 + i * i,
+					       i % 5 == 4 ? 0 : UINT64_C(1) << i % 50};
+		message->n_flows += share->n_flows;
+		message->n_packets += share->n_packets;
+		message->n_octets += share->n_octets;
+	}
+}
+
 static struct message *message_of(enum message_kind kind, const GByteArray *body,
 				  uint32_t n_records)
 {
@@ -18,9 +33,9 @@ static struct message *message_of(enum message_kind kind, const GByteArray *body
 	message->refs = 1;
 	message->kind = kind;
 	message->size = body->len;
-	message->n_records = message->n_sequence = message->n_flows = n_records;
-	message->n_packets = 1000003;
-	message->n_octets = UINT64_C(0xfffffffffffffff0);
+	message->n_records = message->n_sequence = n_records;
+	if (kind == MESSAGE_DATA)
+		fill_shares(message);
 	memcpy(message->body, body->data, body->len);
 	return message;
 }
@@ -121,6 +136,21 @@ static void flatten(GByteArray *out, const struct message *message, uint16_t *op
 	}
 }
 
+/* A piece counts its own records, so that its loss is counted exactly. */
+static void count_own(const struct message *piece, const struct record_share *shares)
+{
+	uint64_t n_flows = 0, n_packets = 0, n_octets = 0;
+
+	for (uint32_t i = 0; i < piece->n_records; i++) {
+		n_flows += shares[i].n_flows;
+		n_packets += shares[i].n_packets;
+		n_octets += shares[i].n_octets;
+	}
+	g_assert_cmpuint(piece->n_flows, ==, n_flows);
+	g_assert_cmpuint(piece->n_packets, ==, n_packets);
+	g_assert_cmpuint(piece->n_octets, ==, n_octets);
+}
+
 static void count_records(const GPtrArray *pieces, const struct message *whole)
 {
 	uint64_t n_records = 0, n_packets = 0, n_octets = 0, n_sequence = 0;
@@ -128,6 +158,8 @@ static void count_records(const GPtrArray *pieces, const struct message *whole)
 	for (guint i = 0; i < pieces->len; i++) {
 		const struct message *piece = g_ptr_array_index(pieces, i);
 
+		if (whole->shares)
+			count_own(piece, whole->shares + n_records);
 		n_records += piece->n_records;
 		n_sequence += piece->n_sequence;
 		n_packets += piece->n_packets;
@@ -225,6 +257,8 @@ static void check_pieces(const GPtrArray *pieces, const struct message *whole,
 			g_assert_cmpuint(piece->size % 4, ==, 0);
 			g_assert_cmpuint(piece->n_sequence, ==, 1);
 		}
+		if (whole->shares)
+			count_own(piece, whole->shares + n_records);
 		n_records += piece->n_records;
 		n_flows += piece->n_flows;
 	}
