@@ -17,7 +17,15 @@
 
 struct collector;
 
-enum collector_loss { COLLECTOR_LOST_QUEUE, COLLECTOR_LOST_SEND, COLLECTOR_N_LOSSES };
+enum collector_loss {
+	COLLECTOR_LOST_ENCODE,
+	COLLECTOR_LOST_QUEUE,
+	COLLECTOR_LOST_SEND,
+	COLLECTOR_N_LOSSES
+};
+
+/* The places of a loss as metrics call them, by enum collector_loss. */
+extern const char *const collector_loss_names[COLLECTOR_N_LOSSES];
 
 struct collector_stats {
 	uint64_t sent_messages;
@@ -66,6 +74,9 @@ void collector_set_settings(struct collector *collector, const struct settings_c
 
 /* Takes a reference. Never blocks; a full queue drops its oldest data message and counts it. */
 void collector_enqueue(struct collector *collector, struct message *message);
+
+/* A record for it could not be encoded. */
+void collector_lose(struct collector *collector, const struct record_share *share);
 
 /* Sends templates and options anew (options changed). */
 void collector_refresh(struct collector *collector);

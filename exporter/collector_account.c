@@ -11,6 +11,12 @@
 #include "collector_private.h"
 #include "log.h"
 
+const char *const collector_loss_names[COLLECTOR_N_LOSSES] = {
+	[COLLECTOR_LOST_ENCODE] = "encode",
+	[COLLECTOR_LOST_QUEUE] = "queue",
+	[COLLECTOR_LOST_SEND] = "send",
+};
+
 void account_queued(struct collector *collector, const struct message *message, int sign)
 {
 	struct collector_stats *stats = &collector->stats;
@@ -34,6 +40,14 @@ void account_lost(struct collector *collector, const struct message *message,
 	collector->stats.lost[loss].flows += message->n_flows;
 	collector->stats.lost[loss].packets += message->n_packets;
 	collector->stats.lost[loss].octets += message->n_octets;
+}
+
+void collector_lose(struct collector *collector, const struct record_share *share)
+{
+	collector->stats.lost[COLLECTOR_LOST_ENCODE].records++;
+	collector->stats.lost[COLLECTOR_LOST_ENCODE].flows += share->n_flows;
+	collector->stats.lost[COLLECTOR_LOST_ENCODE].packets += share->n_packets;
+	collector->stats.lost[COLLECTOR_LOST_ENCODE].octets += share->n_octets;
 }
 
 void account_sent(struct collector_stats *stats, const struct message *message, int sign,

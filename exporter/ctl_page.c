@@ -221,16 +221,24 @@ static void update_drops(struct page *page, GHashTable *next, double seconds)
 
 static void update_losses(struct page *page)
 {
-	static const char *const places[] = {"flow_table", "ring_buffer", "flow_cache", "queue",
-					     "send"};
+	g_autoptr(GPtrArray) places = g_ptr_array_new();
+	const json_t *sample;
+	size_t i;
 
 	g_string_truncate(page->losses, 0);
-	for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-		double packets = sum(page->stats, "lost_packets_total", "place", places[i]);
+	json_array_foreach(samples_of(page->stats, "lost_packets_total"), i, sample)
+	{
+		const char *place = json_string_value(
+			json_object_get(json_object_get(sample, "labels"), "place"));
+		double packets;
 
+		/* one that collectors share comes once for each of them */
+		if (!place || g_ptr_array_find_with_equal_func(places, place, g_str_equal, NULL))
+			continue;
+		g_ptr_array_add(places, (char *)place);
+		packets = sum(page->stats, "lost_packets_total", "place", place);
 		if (packets > 0)
-			g_string_append_printf(page->losses, "  %s %.0f packets", places[i],
-					       packets);
+			g_string_append_printf(page->losses, "  %s %.0f packets", place, packets);
 	}
 	if (page->losses->len == 0)
 		g_string_append(page->losses, "  none");

@@ -106,7 +106,11 @@ struct encoder *encoder_new(const struct encoder_config *config, GError **error)
 		return NULL;
 	}
 	options_type_records(config, encoder->templates);
-	encoder->ops->templates(encoder->format, encoder->templates);
+	if (!encoder->ops->templates(encoder->format, encoder->templates, &problem)) {
+		g_propagate_error(error, problem);
+		encoder_free(encoder);
+		return NULL;
+	}
 	options_templates(config, encoder->templates);
 	return encoder;
 }
@@ -133,17 +137,27 @@ static void skip_uptime(const struct encoder *encoder, struct message *message)
 	message->uptime_skip_ms = encoder->base_ms - encoder->config.boot_real_ms;
 }
 
+static void refuse(const struct encoder *encoder, const struct record_share *share)
+{
+	if (encoder->config.refused)
+		encoder->config.refused(encoder->config.user, share);
+}
+
 void encoder_flush(struct encoder *encoder)
 {
+	const struct record_share *shares = (const struct record_share *)encoder->shares->data;
 	struct message *message = encoder->ops->take(encoder->format);
 
-	if (!message)
-		return;
-	g_assert(message->n_records == encoder->shares->len);
-	message_set_shares(message, (const struct record_share *)encoder->shares->data);
+	if (message) {
+		g_assert(message->n_records == encoder->shares->len);
+		message_set_shares(message, shares);
+		skip_uptime(encoder, message);
+		encoder->config.emit(encoder->config.user, message);
+	} else {
+		for (unsigned int i = 0; i < encoder->shares->len; i++)
+			refuse(encoder, &shares[i]);
+	}
 	g_array_set_size(encoder->shares, 0);
-	skip_uptime(encoder, message);
-	encoder->config.emit(encoder->config.user, message);
 }
 
 static void append(struct encoder *encoder, const struct template_record *chosen,
@@ -152,14 +166,18 @@ static void append(struct encoder *encoder, const struct template_record *chosen
 	unsigned int index = chosen->id - encoder->plans[0].id;
 	const struct plan *plan = &encoder->plans[index];
 
-	if (!encoder->ops->append(encoder->format, plan, record, encoder->base_ms)) {
-		bool fits;
+	enum encoder_result result;
 
+	result = encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
+	if (result == ENCODER_FULL) {
 		encoder_flush(encoder);
-		fits = encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
-		g_assert(fits); /* plan_init saw to it */
+		result = encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
+		g_assert(result != ENCODER_FULL); /* plan_init saw to it */
 	}
-	g_array_append_val(encoder->shares, *share);
+	if (result == ENCODER_APPENDED)
+		g_array_append_val(encoder->shares, *share);
+	else
+		refuse(encoder, share);
 }
 
 /* All times of a NetFlow v9 message count from one instant. */

@@ -68,6 +68,8 @@ struct encoder_config {
 	uint64_t boot_real_ms;	   /* Unix time of boot: base of NetFlow v9 times */
 	/* Takes a finished message; the reference passes to the callee. */
 	void (*emit)(void *user, struct message *message);
+	/* A record that could not be encoded, and is lost. NULL: nobody counts them. */
+	void (*refused)(void *user, const struct record_share *share);
 	void *user;
 };
 

@@ -6,18 +6,24 @@
 #include "encoder.h"
 #include "plan.h"
 
+enum encoder_result {
+	ENCODER_APPENDED,
+	ENCODER_FULL,	 /* the message has no room for it */
+	ENCODER_REFUSED, /* it can't be encoded */
+};
+
 struct encoder_format_ops {
 	/* plans: one per record of the template, stay where they are. */
 	void *(*new)(const struct encoder_config *config, const struct plan *plans,
 		     unsigned int n_plans, GError **error);
 	void (*free)(void *format);
-	/* False: the message has no room for it. */
-	bool (*append)(void *format, const struct plan *plan, const struct flow_record *record,
-		       uint64_t base_ms);
-	/* The message with what was appended since the last one; shares are the caller's. */
+	enum encoder_result (*append)(void *format, const struct plan *plan,
+				      const struct flow_record *record, uint64_t base_ms);
+	/* The message with what was appended since the last one, which is gone if there is none;
+	 * shares are the caller's. */
 	struct message *(*take)(void *format);
 	/* Messages with the templates of the plans. */
-	void (*templates)(void *format, GPtrArray *messages);
+	bool (*templates)(void *format, GPtrArray *messages, GError **error);
 };
 
 extern const struct encoder_format_ops ipfix_ops;

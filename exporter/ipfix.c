@@ -245,68 +245,75 @@ static uint32_t make_image(struct ipfix *self, const struct plan *plan,
 	return wire_size;
 }
 
-/* Everything that can fail was checked when the encoder was made. */
-static void refuse(struct ipfix *self, GError *error)
+/* Everything that can fail was checked when the encoder was made; should it fail still, it does so
+ * for record after record: one line tells of all. */
+static void log_refused(struct ipfix *self, GError *error)
 {
 	if (!self->refused)
-		log_error("ipfix: libfixbuf refuses a record: %s", error->message);
+		log_error("ipfix: libfixbuf refuses what it gets, this is lost: %s",
+			  error->message);
 	self->refused = true;
 	g_error_free(error);
 }
 
-static bool ipfix_append(void *format, const struct plan *plan, const struct flow_record *record,
-			 uint64_t base_ms)
+static bool begin_set(struct ipfix *self, uint16_t id, GError **error)
+{
+	if (!fBufSetInternalTemplate(self->fbuf, id, error) ||
+	    !fBufSetExportTemplate(self->fbuf, id, error))
+		return false;
+	/* libfixbuf writes the header even if it refuses the record behind it */
+	self->set_id = id;
+	self->used += SET_HEADER;
+	return true;
+}
+
+static enum encoder_result ipfix_append(void *format, const struct plan *plan,
+					const struct flow_record *record, uint64_t base_ms)
 {
 	struct ipfix *self = format;
 	GError *error = NULL;
 	size_t image_size;
 	uint32_t need = make_image(self, plan, record, &image_size);
+	bool same_set = self->set_id == plan->id;
 
-	if (self->set_id != plan->id)
-		need += SET_HEADER;
-	if (self->used + need > self->max_message_size)
-		return false;
-	if (self->set_id != plan->id && (!fBufSetInternalTemplate(self->fbuf, plan->id, &error) ||
-					 !fBufSetExportTemplate(self->fbuf, plan->id, &error))) {
-		refuse(self, error);
-		return true;
-	}
-	self->set_id = plan->id;
-	if (!fBufAppend(self->fbuf, self->image, image_size, &error)) {
-		refuse(self, error);
-		return true;
+	if (self->used + need + (same_set ? 0 : SET_HEADER) > self->max_message_size)
+		return ENCODER_FULL;
+	if ((!same_set && !begin_set(self, plan->id, &error)) ||
+	    !fBufAppend(self->fbuf, self->image, image_size, &error)) {
+		log_refused(self, error);
+		return ENCODER_REFUSED;
 	}
 	self->used += need;
 	self->n_records++;
-	return true;
+	return ENCODER_APPENDED;
 }
 
 static struct message *emit(fBuf_t *fbuf, fbExporter_t *exporter, const uint8_t *memory,
-			    enum message_kind kind)
+			    enum message_kind kind, GError **error)
 {
-	GError *error = NULL;
 	size_t size;
 
-	if (!fBufEmit(fbuf, &error)) {
-		log_error("ipfix: libfixbuf can't finish a message: %s", error->message);
-		g_error_free(error);
+	if (!fBufEmit(fbuf, error))
 		return NULL;
-	}
 	size = fbExporterGetMsgLen(exporter);
+	g_assert(size > HEADER_SIZE);
 	return message_new(kind, memory + HEADER_SIZE, size - HEADER_SIZE);
 }
 
 static struct message *ipfix_take(void *format)
 {
 	struct ipfix *self = format;
-	struct message *message;
+	struct message *message = NULL;
+	GError *error = NULL;
 
-	/* with nothing appended fBufEmit would hand out the last message again */
-	if (self->n_records == 0)
-		return NULL;
-	message = emit(self->fbuf, self->exporter, self->memory, MESSAGE_DATA);
+	if (self->n_records)
+		message = emit(self->fbuf, self->exporter, self->memory, MESSAGE_DATA, &error);
+	else if (self->used > HEADER_SIZE)
+		fBufEmit(self->fbuf, &error); /* headers of sets whose records were refused */
 	if (message)
 		message->n_records = message->n_sequence = self->n_records;
+	if (error)
+		log_refused(self, error);
 	self->used = HEADER_SIZE;
 	self->n_records = 0;
 	self->set_id = 0;
@@ -321,52 +328,55 @@ struct template_writer {
 	GPtrArray *messages;
 };
 
-static void take_templates(struct template_writer *writer)
+static bool take_templates(struct template_writer *writer, GError **error)
 {
 	struct message *message;
 
 	if (writer->n_held == 0)
-		return;
-	message = emit(writer->fbuf, writer->exporter, writer->self->memory, MESSAGE_TEMPLATES);
-	if (message) {
-		message->n_records = writer->n_held;
-		g_ptr_array_add(writer->messages, message);
-	}
+		return true;
+	message = emit(writer->fbuf, writer->exporter, writer->self->memory, MESSAGE_TEMPLATES,
+		       error);
+	if (!message)
+		return false;
+	message->n_records = writer->n_held;
+	g_ptr_array_add(writer->messages, message);
 	writer->n_held = 0;
+	return true;
 }
 
 /* Appends one template; libfixbuf says when the message is full, and once before it begins one. */
-static void put_template(struct template_writer *writer, uint16_t id)
+static bool put_template(struct template_writer *writer, uint16_t id, GError **error)
 {
-	GError *error = NULL;
+	fbSession_t *session = fBufGetSession(writer->fbuf);
+	GError *problem = NULL;
 
-	if (!fbSessionExportTemplate(fBufGetSession(writer->fbuf), id, &error) &&
-	    g_error_matches(error, FB_ERROR_DOMAIN, FB_ERROR_EOM)) {
-		g_clear_error(&error);
-		take_templates(writer);
-		fbSessionExportTemplate(fBufGetSession(writer->fbuf), id, &error);
+	if (!fbSessionExportTemplate(session, id, &problem)) {
+		if (!g_error_matches(problem, FB_ERROR_DOMAIN, FB_ERROR_EOM)) {
+			g_propagate_error(error, problem);
+			return false;
+		}
+		g_clear_error(&problem);
+		if (!take_templates(writer, error) || !fbSessionExportTemplate(session, id, error))
+			return false;
 	}
-	if (error)
-		refuse(writer->self, error);
-	else
-		writer->n_held++;
+	writer->n_held++;
+	return true;
 }
 
-static void ipfix_templates(void *format, GPtrArray *messages)
+static bool ipfix_templates(void *format, GPtrArray *messages, GError **error)
 {
 	struct ipfix *self = format;
 	struct template_writer writer = {.self = self, .messages = messages};
-	GError *error = NULL;
+	bool ok = true;
 
-	writer.fbuf = open_buffer(self, false, &writer.exporter, &error);
-	if (!writer.fbuf) {
-		refuse(self, error);
-		return;
-	}
-	for (unsigned int i = 0; i < self->n_plans; i++)
-		put_template(&writer, self->plans[i].id);
-	take_templates(&writer);
+	writer.fbuf = open_buffer(self, false, &writer.exporter, error);
+	if (!writer.fbuf)
+		return false;
+	for (unsigned int i = 0; ok && i < self->n_plans; i++)
+		ok = put_template(&writer, self->plans[i].id, error);
+	ok = ok && take_templates(&writer, error);
 	fBufFree(writer.fbuf);
+	return ok;
 }
 
 const struct encoder_format_ops ipfix_ops = {

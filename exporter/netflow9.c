@@ -44,15 +44,15 @@ static void netflow9_free(void *format)
 	g_free(self);
 }
 
-static bool netflow9_append(void *format, const struct plan *plan, const struct flow_record *record,
-			    uint64_t base_ms)
+static enum encoder_result netflow9_append(void *format, const struct plan *plan,
+					   const struct flow_record *record, uint64_t base_ms)
 {
 	struct netflow9 *self = format;
 
 	if (!sets_record(&self->sets, plan->id, plan->fixed_size))
-		return false;
+		return ENCODER_FULL;
 	plan_write(plan, record, base_ms, &self->sets.wire);
-	return true;
+	return ENCODER_APPENDED;
 }
 
 static struct message *netflow9_take(void *format)
@@ -63,7 +63,7 @@ static struct message *netflow9_take(void *format)
 }
 
 /* RFC 3954 5.2 */
-static void netflow9_templates(void *format, GPtrArray *messages)
+static bool netflow9_templates(void *format, GPtrArray *messages, GError **error)
 {
 	struct netflow9 *self = format;
 	struct sets sets;
@@ -83,6 +83,7 @@ static void netflow9_templates(void *format, GPtrArray *messages)
 	}
 	sets_take_into(&sets, MESSAGE_TEMPLATES, messages);
 	sets_clear(&sets);
+	return true;
 }
 
 const struct encoder_format_ops netflow9_ops = {

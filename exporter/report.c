@@ -107,17 +107,14 @@ void report_cache(struct metrics *metrics, const struct cache_stats *stats)
 static void report_losses(struct metrics *metrics, const char *name,
 			  const struct collector_stats *stats)
 {
-	static const char *const places[COLLECTOR_N_LOSSES] = {
-		[COLLECTOR_LOST_QUEUE] = "queue",
-		[COLLECTOR_LOST_SEND] = "send",
-	};
-
 	for (int i = 0; i < COLLECTOR_N_LOSSES; i++) {
-		metrics_add(metrics, METRIC_LOST_FLOWS, stats->lost[i].flows, "place", places[i],
+		const char *place = collector_loss_names[i];
+
+		metrics_add(metrics, METRIC_LOST_FLOWS, stats->lost[i].flows, "place", place,
 			    "collector", name, NULL);
-		metrics_add(metrics, METRIC_LOST_PACKETS, stats->lost[i].packets, "place",
-			    places[i], "collector", name, NULL);
-		metrics_add(metrics, METRIC_LOST_OCTETS, stats->lost[i].octets, "place", places[i],
+		metrics_add(metrics, METRIC_LOST_PACKETS, stats->lost[i].packets, "place", place,
+			    "collector", name, NULL);
+		metrics_add(metrics, METRIC_LOST_OCTETS, stats->lost[i].octets, "place", place,
 			    "collector", name, NULL);
 	}
 }

@@ -38,4 +38,9 @@ UNIT_TESTS += tests/transport/test_groups
 tests_transport_test_groups_SOURCES = tests/transport/test_groups.c
 tests_transport_test_groups_LDADD = $(transport_ldadd)
 
+UNIT_TESTS += tests/transport/test_account
+tests_transport_test_account_CFLAGS = $(wire_cflags)
+tests_transport_test_account_SOURCES = tests/transport/test_account.c $(wire_fixture)
+tests_transport_test_account_LDADD = $(transport_ldadd)
+
 E2E_TESTS += tests/e2e/transports.sh tests/e2e/groups.sh tests/e2e/faults.sh tests/e2e/burst.sh
