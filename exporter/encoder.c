@@ -193,31 +193,33 @@ static void follow_base(struct encoder *encoder, const struct flow_record *recor
 		skip_uptime(encoder, encoder->templates->pdata[i]);
 }
 
-/* drops: record: what passed and what was dropped go in two records. Counters of a message tell
- * what passed; a flow that has only drops counts as a flow by its drop record. */
+/* drops: record: what passed goes in one record, what was dropped in another. A flow of nothing but
+ * drops has the latter alone. Counts tell what passed. */
 static bool append_split(struct encoder *encoder, const struct flow_record *record)
 {
 	const struct template *template = encoder->config.template;
+	const struct template_record *form = NULL;
 	const struct template_record *drop_form = template_match_drops(template, record);
-	bool passed = record->metrics.packets || record->has_dns || !drop_form;
-	const struct template_record *form = passed ? template_match_flow(template, record) : NULL;
 	struct record_share share = {1, record->metrics.packets, record->metrics.bytes};
 	struct flow_record part = *record;
 
-	part.metrics.drops = (struct pkt_drops){0};
-	part.drop_cause_name[0] = '\0';
-	part.forwarding_status = FORWARDING_STATUS_FORWARDED;
-	part.flow_verdict = FLOW_VERDICT_PASSED;
-	if (form)
+	if (record->metrics.packets || record->has_dns || !drop_form)
+		form = template_match_flow(template, record);
+	if (form) {
+		part.metrics.drops = (struct pkt_drops){0};
+		part.drop_cause_name[0] = '\0';
+		part.forwarding_status = FORWARDING_STATUS_FORWARDED;
+		part.flow_verdict = FLOW_VERDICT_PASSED;
 		append(encoder, form, &part, &share);
-	if (!drop_form)
-		return form;
-	part = *record;
-	part.metrics.packets = record->metrics.drops.packets;
-	part.metrics.bytes = record->metrics.drops.bytes;
-	share = (struct record_share){form ? 0 : 1, 0, 0};
-	append(encoder, drop_form, &part, &share);
-	return true;
+	}
+	if (drop_form) {
+		part = *record;
+		part.metrics.packets = record->metrics.drops.packets;
+		part.metrics.bytes = record->metrics.drops.bytes;
+		share = (struct record_share){.n_flows = !form};
+		append(encoder, drop_form, &part, &share);
+	}
+	return form;
 }
 
 bool encoder_append(struct encoder *encoder, const struct flow_record *record)

@@ -80,7 +80,7 @@ unsigned int encoder_count_ids(const struct template *template);
 void encoder_free(struct encoder *encoder);
 
 /* Appends the records that the template makes of a flow; emits when a message is full. Returns
- * false if the template has no record for such a flow. */
+ * whether one of them tells what passed; there may be one for its drops alone. */
 bool encoder_append(struct encoder *encoder, const struct flow_record *record);
 
 /* Emits what is held. */

@@ -170,9 +170,25 @@ static void test_refused(void)
 	}
 }
 
+/* Drops as records of their own, and for most flows none of what passed: that was not sent. */
+static void test_drops_only(void)
+{
+	struct site site;
+
+	begin(&site,
+	      "drops: record\n"
+	      "records:\n"
+	      "  - {name: drop, match: [drop], fields: [packetDeltaCount, forwardingStatus, " TIMES
+	      "]}\n"
+	      "  - {name: some, match: [ipv6, tcp], fields: [packetDeltaCount, " TIMES "]}\n");
+	send_flows(&site);
+	end(&site);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/account/refused", test_refused);
+	g_test_add_func("/account/drops-only", test_drops_only);
 	return g_test_run();
 }
