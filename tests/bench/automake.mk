@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # make bench: speed, as ratios measured side by side; no part of make check.
 EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/router.sh tests/bench/router_lib.sh tests/bench/inline.sh tests/bench/empty.bpf.c tests/bench/README.md
-CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o tests/bench/empty.skel.h tests/bench/empty.bpf.o $(BENCHES)
+CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o tests/bench/empty.skel.h tests/bench/empty.bpf.o $(BENCHES) $(BENCH_TOOLS)
 BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_drain tests/bench/bench_send tests/bench/bench_signals
-EXTRA_PROGRAMS += $(BENCHES)
+BENCH_TOOLS = tests/bench/pairs tests/bench/hook
+EXTRA_PROGRAMS += $(BENCHES) $(BENCH_TOOLS)
 
 tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
 	@$(MKDIR_P) tests/bench
@@ -33,6 +34,12 @@ tests_bench_bench_signals_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
 tests_bench_bench_signals_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
 tests/bench/bench_signals-bench_signals.$(OBJEXT): tests/bench/empty.skel.h
 
+tests_bench_pairs_SOURCES = tests/bench/pairs.c
+tests_bench_pairs_LDADD = -lm
+tests_bench_hook_SOURCES = tests/bench/hook.c
+tests_bench_hook_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_bench_hook_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
+
 .PHONY: bench
-bench: $(BENCHES)
+bench: $(BENCHES) $(BENCH_TOOLS) tests/bench/reference.bpf.o
 	@for b in $(BENCHES); do echo "== $$b"; BPFLOWD_SRC=$(abs_top_srcdir) ./$$b || exit 1; done
