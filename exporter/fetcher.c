@@ -404,6 +404,8 @@ void flow_fetcher_counters(const struct flow_fetcher *f, struct flow_counters *s
 		for (size_t i = 0; i < sizeof(*sum) / sizeof(*one); i++)
 			total[i] += __atomic_load_n(&one[i], __ATOMIC_RELAXED);
 	}
+	sum->dns_overflow += f->queries.pushed_out;
+	sum->rtt_overflow += f->handshakes.pushed_out;
 }
 
 static void program_usage(const struct bpf_program *program, uint64_t *count, uint64_t *time_ns)

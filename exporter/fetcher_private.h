@@ -40,6 +40,12 @@ struct partition {
 	bool scan_again;
 };
 
+/* What became of entries of dns_flows or flow_sequences beside the packet path. */
+struct fetcher_waiting {
+	uint64_t dropped;    /* stale */
+	uint64_t pushed_out; /* by newer ones, as of the last look */
+};
+
 struct flow_fetcher {
 	struct flow_fetcher_config config;
 	struct flow_fetcher_callbacks callbacks;
@@ -70,6 +76,8 @@ struct flow_fetcher {
 			      padding to 8 */
 	bool stashing;
 	bool reading; /* table or ring are being read */
+	struct fetcher_waiting queries;
+	struct fetcher_waiting handshakes;
 	GHashTable *flag_owners;     /* (namespace, low 16 bits of an index) -> index */
 	GArray *hooks;		     /* struct hook */
 	struct fetcher_drops *drops; /* NULL: not tracked */

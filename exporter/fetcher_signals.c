@@ -112,14 +112,32 @@ static bool take_off(int fd, const struct flow_pair *pair, const void *read, voi
 	return false;
 }
 
+/*
+ * What the table pushed out to make room: what began and neither ended nor waits still. Read in
+ * this order it is never too much while packets pass, and exact when they rest.
+ */
+static void count_pushed_out(struct fetcher_waiting *w, uint64_t began, uint32_t n_waiting,
+			     uint64_t ended)
+{
+	int64_t pushed_out = began - n_waiting - ended - w->dropped;
+
+	if (pushed_out > (int64_t)w->pushed_out)
+		w->pushed_out = pushed_out;
+}
+
 static size_t drop_queries(struct flow_fetcher *f, uint64_t now_ns, uint64_t timeout_ns)
 {
 	g_autoptr(GArray) pairs = g_array_new(FALSE, FALSE, sizeof(struct flow_pair));
 	g_autoptr(GArray) queries = g_array_new(FALSE, FALSE, sizeof(struct dns_query));
 	int fd = bpf_map__fd(f->flows[0]->maps.dns_flows);
-	uint32_t n = read_table(fd, pairs, queries);
+	struct flow_counters before, after;
 	size_t dropped = 0;
+	uint32_t n;
 
+	flow_fetcher_counters(f, &before);
+	n = read_table(fd, pairs, queries);
+	flow_fetcher_counters(f, &after);
+	count_pushed_out(&f->queries, before.dns_began, n, after.dns_ended);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct dns_query *query = &g_array_index(queries, struct dns_query, i);
 		const struct flow_pair *pair = &g_array_index(pairs, struct flow_pair, i);
@@ -132,6 +150,7 @@ static size_t drop_queries(struct flow_fetcher *f, uint64_t now_ns, uint64_t tim
 		tell_unanswered(f, &taken, now_ns);
 		dropped++;
 	}
+	f->queries.dropped += dropped;
 	return dropped;
 }
 
@@ -140,9 +159,14 @@ static size_t drop_handshakes(struct flow_fetcher *f, uint64_t now_ns, uint64_t 
 	g_autoptr(GArray) pairs = g_array_new(FALSE, FALSE, sizeof(struct flow_pair));
 	g_autoptr(GArray) handshakes = g_array_new(FALSE, FALSE, sizeof(struct handshake));
 	int fd = bpf_map__fd(f->flows[0]->maps.flow_sequences);
-	uint32_t n = read_table(fd, pairs, handshakes);
+	struct flow_counters before, after;
 	size_t dropped = 0;
+	uint32_t n;
 
+	flow_fetcher_counters(f, &before);
+	n = read_table(fd, pairs, handshakes);
+	flow_fetcher_counters(f, &after);
+	count_pushed_out(&f->handshakes, before.rtt_began, n, after.rtt_ended);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct handshake *h = &g_array_index(handshakes, struct handshake, i);
 		const struct flow_pair *pair = &g_array_index(pairs, struct flow_pair, i);
@@ -152,6 +176,7 @@ static size_t drop_handshakes(struct flow_fetcher *f, uint64_t now_ns, uint64_t 
 		    take_off(fd, pair, h, &taken))
 			dropped++;
 	}
+	f->handshakes.dropped += dropped;
 	return dropped;
 }
 

@@ -23,9 +23,13 @@ const volatile __u16 dns_ports[DNS_PORTS_MAX] = {};
 const volatile __u32 n_dns_ports = 0;
 const volatile __u64 signal_timeout_ns = 5000000000ull; /* what comes later is no answer */
 
+/*
+ * Full only of queries that nobody answers, a flood with forged sources: then the oldest give way,
+ * so that what is asked now is measured all the same. User space counts them (fetcher_signals.c).
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOW_WAITING);
 	__type(key, struct flow_pair);
 	__type(value, struct dns_query);
 } dns_flows SEC(".maps");
@@ -162,6 +166,22 @@ static __noinline int dns_unanswered(struct dns_room *room, const struct dns_que
 	return dns_emit(room, FLOW_DNS_UNANSWERED, 0);
 }
 
+/* again: the pair waits already. It may be pushed out meanwhile. */
+static __always_inline void dns_begin(struct dns_room *room, bool again)
+{
+	struct flow_counters *c;
+
+	if (again && !bpf_map_update_elem(&dns_flows, &room->pair, &room->query, BPF_EXIST))
+		return;
+	c = bpf_map_lookup_elem(&counters, &room->cpu);
+	if (!c)
+		return;
+	if (bpf_map_update_elem(&dns_flows, &room->pair, &room->query, BPF_NOEXIST))
+		c->dns_overflow++;
+	else
+		c->dns_began++;
+}
+
 static __noinline int dns_asks(struct dns_room *room, u32 len)
 {
 	struct dns_query *old = bpf_map_lookup_elem(&dns_flows, &room->pair);
@@ -183,23 +203,19 @@ static __noinline int dns_asks(struct dns_room *room, u32 len)
 	room->query.flow = room->event.flow;
 	room->query.observer = room->observer;
 	room->query.sent_again = again;
-	if (bpf_map_update_elem(&dns_flows, &room->pair, &room->query, BPF_ANY)) {
-		struct flow_counters *c = bpf_map_lookup_elem(&counters, &room->cpu);
-
-		if (c)
-			c->dns_overflow++;
-	}
+	dns_begin(room, old);
 	return dns_emit(room, FLOW_DNS_QUERY, len);
 }
 
 static __noinline int dns_answers(struct dns_room *room, u32 len)
 {
 	struct dns_query *query = bpf_map_lookup_elem(&dns_flows, &room->pair);
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &room->cpu);
 	bool no_question = !(room->event.message[4] | room->event.message[5]);
 	u64 age;
 	u32 kind;
 
-	if (!query || (query->question != room->hash && !no_question))
+	if (!c || !query || (query->question != room->hash && !no_question))
 		return dns_emit(room, FLOW_DNS_UNASKED, len);
 	age = room->event.now_ns - query->sent_ns;
 	kind = query->sent_again ? FLOW_DNS_AMBIGUOUS : FLOW_DNS_ANSWER;
@@ -207,6 +223,7 @@ static __noinline int dns_answers(struct dns_room *room, u32 len)
 	/* of two CPUs with an answer each one finds it */
 	if (bpf_map_delete_elem(&dns_flows, &room->pair))
 		return dns_emit(room, FLOW_DNS_UNASKED, len);
+	c->dns_ended++;
 	if (age >= signal_timeout_ns) {
 		dns_emit(room, FLOW_DNS_UNASKED, len);
 		return dns_unanswered(room, &room->query);

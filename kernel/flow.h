@@ -19,6 +19,7 @@
 #define FLOW_MPLS_LABELS 3    /* top labels kept (RFC 3032), outermost first */
 #define FLOW_TICK_SHIFT \
 	10 /* slot times count 1024 ns of CLOCK_MONOTONIC, modulo 2^32 (73 minutes) */
+#define FLOW_WAITING	  16384	   /* queries, and handshakes, that may wait at a time */
 #define FLOW_MAX_IFINDEX  0x7fffff /* an interface with a higher index can't be metered */
 #define FLOW_MAX_NETNS	  32	   /* namespaces that one daemon meters */
 #define FLOW_DNS_NAME_MAX 256	   /* wire form of a name is at most 255 octets (RFC 1035 2.3.4) */
@@ -386,12 +387,15 @@ struct flow_counters {
 	__u64 evicted_flows;
 	__u64 created_flows;
 	__u64 malformed_packets; /* counted all the same, as far as they could be read */
-	__u64 dns_overflow;	 /* queries that dns_flows had no room for */
-	__u64 rtt_overflow;	 /* handshakes that flow_sequences had no room for */
+	__u64 dns_overflow;	 /* queries that dns_flows had no room for, or no longer */
+	__u64 rtt_overflow;	 /* handshakes that flow_sequences had no room for, or no longer */
 	__u64 lost_events;	 /* DNS and RTT events that the ring had no room for */
 	__u64 far_tick;		 /* no counter: jiffies of the latest far hint (far.bpf.h) */
 	__u32 opening_acks[8];	 /* no counters: of handshakes that end now (rtt.bpf.h) */
-	__u64 reserved[2];
+	__u64 dns_began;	 /* entries put into dns_flows by the packet path, */
+	__u64 dns_ended;	 /* and taken off by it; what else is gone was pushed out */
+	__u64 rtt_began;	 /* likewise flow_sequences */
+	__u64 rtt_ended;
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct flow_counters) == 192, "counters of a CPU fill whole cache lines");

@@ -18,9 +18,10 @@
 
 #define ACKS 8 /* flow_counters.opening_acks: as many as GRO may bring at once */
 
+/* As dns_flows: in a flood of SYNs the oldest give way. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOW_WAITING);
 	__type(key, struct flow_pair);
 	__type(value, struct handshake);
 } flow_sequences SEC(".maps");
@@ -71,6 +72,24 @@ static __noinline int rtt_emit(struct handshake *h, u64 now, u32 server_us, u32 
 	return 0;
 }
 
+/* As dns_begin. */
+static __always_inline int rtt_begin(struct rtt_room *room, bool again, u32 cpu)
+{
+	struct flow_counters *c;
+
+	if (again &&
+	    !bpf_map_update_elem(&flow_sequences, &room->pair, &room->handshake, BPF_EXIST))
+		return 0;
+	c = bpf_map_lookup_elem(&counters, &cpu);
+	if (!c)
+		return 0;
+	if (bpf_map_update_elem(&flow_sequences, &room->pair, &room->handshake, BPF_NOEXIST))
+		c->rtt_overflow++;
+	else
+		c->rtt_began++;
+	return 0;
+}
+
 static __noinline int rtt_syn(struct rtt_room *room, const struct flow_key6 *flow, u64 now, u32 cpu)
 {
 	struct handshake *h = bpf_map_lookup_elem(&flow_sequences, &room->pair);
@@ -90,13 +109,7 @@ static __noinline int rtt_syn(struct rtt_room *room, const struct flow_key6 *flo
 	room->handshake.from_client = *flow;
 	room->handshake.syn_observer = room->observer;
 	room->handshake.syn_again = again;
-	if (bpf_map_update_elem(&flow_sequences, &room->pair, &room->handshake, BPF_ANY)) {
-		struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
-
-		if (c)
-			c->rtt_overflow++;
-	}
-	return 0;
+	return rtt_begin(room, h, cpu);
 }
 
 static __noinline int rtt_syn_ack(struct rtt_room *room, const struct flow_key6 *flow, u64 now,
@@ -120,30 +133,24 @@ static __noinline int rtt_syn_ack(struct rtt_room *room, const struct flow_key6 
 	return rtt_emit(h, now, rtt_us(h->syn_ns, now), 0, cpu);
 }
 
-/* The egress hook of this CPU may see this ACK translated, and there no slot of a flow is marked.
- */
-static __always_inline void expect_ack(u32 ack, u32 cpu)
-{
-	struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
-
-	if (c)
-		c->opening_acks[ack % ACKS] = ack;
-}
-
 /* empty: without data, which could have waited for the application. */
 static __noinline int rtt_ack(struct rtt_room *room, u64 now, u32 empty, u32 cpu)
 {
 	struct handshake *h = bpf_map_lookup_elem(&flow_sequences, &room->pair);
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
 
-	if (!h || !h->syn_ack_ns)
+	if (!c || !h || !h->syn_ack_ns)
 		return 0;
 	if (room->seq != h->client_seq + 1 || room->ack != h->server_seq + 1)
 		return 0;
 	if (empty && !h->syn_ack_again)
 		rtt_emit(h, now, 0, rtt_us(h->syn_ack_ns, now), cpu);
+	/* the egress hook of this CPU may see this ACK translated, and there no slot of a flow is
+	 * marked */
 	if (count_once && !room->observer)
-		expect_ack(room->ack, cpu);
-	bpf_map_delete_elem(&flow_sequences, &room->pair);
+		c->opening_acks[room->ack % ACKS] = room->ack;
+	if (!bpf_map_delete_elem(&flow_sequences, &room->pair))
+		c->rtt_ended++;
 	return 0;
 }
 

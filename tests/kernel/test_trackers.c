@@ -786,18 +786,19 @@ static void test_covered_handshake(void)
 	expect_sides(true, true);
 }
 
-/* A flood of queries and SYNs fills the tables: counted, and what waits goes on. */
-static void test_overflow(void)
+static struct flow_counters counters(void)
 {
 	struct flow_counters c;
 
-	port++;
-	at(PRIVATE, 0);
-	ask(1, "\1x");
-	tcp(false, 443, SYN, 100, 0, NULL, 0);
-	for (int i = 0; i < 20000; i++) {
-		uint8_t m[64];
+	flow_fetcher_counters(fetcher, &c);
+	return c;
+}
 
+static void flood(uint32_t n)
+{
+	uint8_t m[64];
+
+	for (uint32_t i = 0; i < n; i++) {
 		port = 20000 + i;
 		tcp(false, 443, SYN, 1, 0, NULL, 0);
 		udp(4, false, 53, m, message(m, 1, false, "\1x", 3));
@@ -805,13 +806,42 @@ static void test_overflow(void)
 			drain();
 	}
 	drain();
-	flow_fetcher_counters(fetcher, &c);
-	g_assert_cmpuint(c.dns_overflow, >, 0);
-	g_assert_cmpuint(c.rtt_overflow, >, 0);
-	g_assert_cmpuint(c.lost_events, ==, 0);
-	g_assert_cmpuint(flow_fetcher_delete_stale_entries(fetcher, now_ns() + 60 * NSEC_PER_SEC,
-							   NSEC_PER_SEC),
-			 >, 30000);
+}
+
+/* Queries and SYNs that nobody answers fill the tables: what is asked after them is measured, the
+ * oldest go and are counted. */
+static void test_flood(void)
+{
+	const uint32_t n = 2 * FLOW_WAITING;
+	struct flow_counters before, after;
+	size_t n_left;
+
+	at(PRIVATE, 0);
+	flow_fetcher_delete_stale_entries(fetcher, now_ns() + 60 * NSEC_PER_SEC, NSEC_PER_SEC);
+	before = counters();
+	flood(n);
+	port = 1;
+	ask(1, "\1a");
+	tcp(false, 443, SYN, 100, 0, NULL, 0);
+	tcp(true, 443, SYN | ACK, 900, 101, NULL, 0);
+	tell(1, "\1a");
+	drain();
+	g_assert_cmpuint(dns->len, ==, 2);
+	g_assert_cmpint(event_at(1)->kind, ==, FLOW_DNS_ANSWER);
+	g_assert_cmpuint(rtt->len, ==, 1);
+	/* answered when the flood is over */
+	port = 20000 + n - 1;
+	tell(1, "\1x");
+	expect_dns("A");
+	n_left = flow_fetcher_delete_stale_entries(fetcher, now_ns() + 60 * NSEC_PER_SEC,
+						   NSEC_PER_SEC);
+	after = counters();
+	g_assert_cmpuint(n_left, >, FLOW_WAITING);
+	g_assert_cmpuint(after.dns_overflow + after.rtt_overflow, ==,
+			 before.dns_overflow + before.rtt_overflow + 2 * n - n_left);
+	g_assert_cmpuint(after.dns_overflow, >=, before.dns_overflow + n - FLOW_WAITING);
+	g_assert_cmpuint(after.rtt_overflow, >=, before.rtt_overflow + n - FLOW_WAITING);
+	g_assert_cmpuint(after.lost_events, ==, before.lost_events);
 }
 
 int main(int argc, char **argv)
@@ -869,7 +899,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/nat/unanswered", test_nat_unanswered);
 	g_test_add_func("/nat/handshake", test_nat_handshake);
 	g_test_add_func("/nat/retransmitted", test_nat_retransmitted);
-	g_test_add_func("/overflow", test_overflow);
+	g_test_add_func("/flood", test_flood);
 	status = g_test_run();
 	flow_fetcher_close(fetcher);
 	g_array_unref(dns);
