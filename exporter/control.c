@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Clients of the control socket: a request is read, answered at once or later, written, the end.
+ * Above: daemon_control.c; below: control_socket.c.
+ */
 #include "config.h"
 
 #include "control.h"
@@ -11,6 +15,8 @@
 
 #include "clock.h"
 #include "control_socket.h"
+
+#define ACCEPT_PAUSE_MS 250 /* while descriptors are short */
 
 enum client_state { CLIENT_READING, CLIENT_WAITING, CLIENT_WRITING };
 
@@ -36,9 +42,9 @@ struct control {
 	struct control_socket socket;
 	const struct control_verb *verbs;
 	void *user;
-	GPtrArray *clients; /* struct client *, owned */
-	guint accept_watch;
-	guint expire_timer; /* 0 while there are no clients */
+	GPtrArray *clients;  /* struct client *, owned */
+	guint accept_source; /* watches the socket, or waits until it is worth while again */
+	guint expire_timer;  /* 0 while there are no clients */
 };
 
 static gboolean accept_ready(int fd, GIOCondition condition, void *user);
@@ -57,7 +63,7 @@ struct control *control_new(const char *path, const char *group, const struct co
 	control->verbs = verbs;
 	control->user = user;
 	control->clients = g_ptr_array_new();
-	control->accept_watch = g_unix_fd_add(listener.fd, G_IO_IN, accept_ready, control);
+	control->accept_source = g_unix_fd_add(listener.fd, G_IO_IN, accept_ready, control);
 	return control;
 }
 
@@ -72,6 +78,17 @@ static uint64_t deadline(void)
 
 	clock_read(&now);
 	return now.mono_ns + CONTROL_TIMEOUT_S * NSEC_PER_SEC;
+}
+
+/* Sends what the socket takes; false if it is broken. */
+static bool client_send(struct client *client)
+{
+	ssize_t n = send(client->fd, client->out + client->out_done,
+			 client->out_size - client->out_done, MSG_NOSIGNAL);
+
+	if (n > 0)
+		client->out_done += n;
+	return n >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
 static void client_end(struct client *client)
@@ -96,10 +113,16 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
-	while (control->clients->len > 0)
-		client_end(g_ptr_array_index(control->clients, 0));
+	while (control->clients->len > 0) {
+		struct client *client = g_ptr_array_index(control->clients, 0);
+
+		/* its last chance: as much as the socket takes */
+		if (client->state == CLIENT_WRITING)
+			client_send(client);
+		client_end(client);
+	}
 	g_ptr_array_unref(control->clients);
-	g_source_remove(control->accept_watch);
+	g_source_remove(control->accept_source);
 	control_socket_close(&control->socket);
 	g_free(control);
 }
@@ -148,13 +171,31 @@ static void client_new(struct control *control, int fd)
 	client_watch(client, CLIENT_READING, G_IO_IN);
 }
 
+static gboolean accept_again(void *user)
+{
+	struct control *control = user;
+
+	control->accept_source = g_unix_fd_add(control->socket.fd, G_IO_IN, accept_ready, control);
+	return G_SOURCE_REMOVE;
+}
+
+static bool is_short(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 static gboolean accept_ready(int fd, GIOCondition condition, void *user)
 {
 	static const char full[] = "{\"error\": \"too many clients ask at once; try again\"}\n";
 	struct control *control = user;
 	int client_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	/* it went away again, or descriptors are short for now: the next one may succeed */
+	if (client_fd < 0 && is_short(errno)) {
+		/* the client still waits there and would wake us again and again */
+		control->accept_source = g_timeout_add(ACCEPT_PAUSE_MS, accept_again, control);
+		return G_SOURCE_REMOVE;
+	}
+	/* it went away again */
 	if (client_fd < 0)
 		return G_SOURCE_CONTINUE;
 	if (control->clients->len < CONTROL_MAX_CLIENTS) {
@@ -291,15 +332,12 @@ static void client_read(struct client *client)
 
 static void client_write(struct client *client)
 {
-	ssize_t n = send(client->fd, client->out + client->out_done,
-			 client->out_size - client->out_done, MSG_NOSIGNAL);
+	size_t before = client->out_done;
+	bool broken = !client_send(client);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0)
-		client->out_done += n;
-	client->deadline_ns = deadline();
-	if (n < 0 || client->out_done == client->out_size)
+	if (client->out_done > before)
+		client->deadline_ns = deadline();
+	if (broken || client->out_done == client->out_size)
 		client_end(client);
 }
 

@@ -38,7 +38,8 @@ struct control *control_new(const char *path, const char *group, const struct co
 			    void *user, GError **error);
 /* Before the daemon becomes that account ("": it stays). */
 bool control_give(struct control *control, const char *account, GError **error);
-void control_free(struct control *control); /* requests that began can still be completed */
+/* Answers that are ready still go out. Requests that began can still be completed, to nobody. */
+void control_free(struct control *control);
 
 /* Completes a request that began: by the answer (reference passes), or by the error's message if
  * answer is NULL. Due exactly once for each, also when the client is gone. */

@@ -204,6 +204,7 @@ static void stop(struct daemon *d)
 	clock_read(&now);
 	if (!outputs_drain(d->outputs, now.mono_ns + STOP_TIME_NS))
 		log_warning("stopping: not everything could be sent, what is left is lost");
+	daemon_end_flushes(d);
 	daemon_log_statistics(d);
 }
 

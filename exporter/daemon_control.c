@@ -19,6 +19,7 @@ struct flush {
 	bool down_wait;
 	uint64_t queued_bytes;
 	json_t *waiting; /* who has not taken all; NULL until that is told */
+	guint timer;
 };
 
 static void look_at_queue(void *user, const struct collector *collector,
@@ -59,12 +60,9 @@ static bool is_flushed(struct flush *f)
 	       (!f->up_wait && (!f->down_wait || now.mono_ns - f->begin_ns >= FLUSH_GRACE_NS));
 }
 
-static gboolean on_flush_timer(gpointer user)
+/* Frees it, too. */
+static void answer_flush(struct flush *f)
 {
-	struct flush *f = user;
-
-	if (!is_flushed(f))
-		return G_SOURCE_CONTINUE;
 	f->waiting = json_array();
 	look_at_queues(f);
 	control_reply(f->request,
@@ -72,7 +70,26 @@ static gboolean on_flush_timer(gpointer user)
 				(json_int_t)f->queued_bytes, "waiting", f->waiting),
 		      NULL);
 	g_ptr_array_remove_fast(f->daemon->flushes, f);
+}
+
+static gboolean on_flush_timer(gpointer user)
+{
+	struct flush *f = user;
+
+	if (!is_flushed(f))
+		return G_SOURCE_CONTINUE;
+	answer_flush(f);
 	return G_SOURCE_REMOVE;
+}
+
+void daemon_end_flushes(struct daemon *d)
+{
+	while (d->flushes->len) {
+		struct flush *f = g_ptr_array_index(d->flushes, 0);
+
+		g_source_remove(f->timer);
+		answer_flush(f);
+	}
 }
 
 static void begin_flush(void *user, const json_t *args, struct control_request *request)
@@ -87,7 +104,7 @@ static void begin_flush(void *user, const json_t *args, struct control_request *
 	f->begin_ns = d->now.mono_ns;
 	g_ptr_array_add(d->flushes, f);
 	daemon_flush(d);
-	g_timeout_add(FLUSH_POLL_MS, on_flush_timer, f);
+	f->timer = g_timeout_add(FLUSH_POLL_MS, on_flush_timer, f);
 }
 
 /* An array that a foreach callback fills. */

@@ -84,6 +84,7 @@ void daemon_http_stop(struct daemon *daemon);
 
 /* daemon_control.c */
 extern const struct control_verb daemon_verbs[];
+void daemon_end_flushes(struct daemon *daemon); /* whoever waits hears how far it came */
 
 /* daemon_flows.c */
 json_t *daemon_answer_flows(void *user, const json_t *args, GError **error);

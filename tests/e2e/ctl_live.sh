@@ -65,6 +65,15 @@ check "top: a larger window" wait_for 10 on_screen '10\.66\.0\.1'
 mux send-keys q
 check "q quits" wait_for 5 on_screen '^exit 0'
 mux kill-server
+send a veth0 --dst-mac "$mac" --src 10.67.0.1 --dst 10.63.0.1 --flows 7 --packets 7 --size 100
+queued() { ctl show collectors --json | jq '.collectors[] | select(.name == "dead") | .queued_flows'; }
+before=$(queued)
+ctl flush >"$work/flush.out" 2>&1 &
+flushing=$!
+flush_begun() { [[ $(queued) -gt $before ]]; }
+check "a flush that waits" wait_for 5 flush_begun
 check "SIGTERM ends it with status 0" daemon_stop
+wait $flushing
+is "$? $(grep -c 'flows exported' "$work/flush.out")" "0 1" "the flush is answered all the same" || diag <"$work/flush.out"
 check "nobody there: it says so" eval 'ctl show flows 2>&1 | grep -q "is bpflowd running"'
 done_testing

@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -538,6 +539,45 @@ static void test_descriptors(struct fixture *f, gconstpointer unused)
 	close(ends[0]);
 }
 
+/* A daemon that ends: who waited is told, as far as there is something to tell. */
+static void test_answer_at_end(struct fixture *f, gconstpointer unused)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *answer = NULL;
+	int fd = client(f);
+
+	put(fd, "{\"verb\":\"held\"}\n");
+	spin();
+	control_reply(f->held, json_pack("{s:i}", "flows", 3), NULL);
+	f->held = NULL;
+	control_free(f->control);
+	answer = take(fd);
+	g_assert_cmpstr(answer, ==, "{\"flows\":3}\n");
+	f->control = control_new(f->path, "", verbs, f, &error);
+	g_assert_no_error(error);
+}
+
+/* A client that can't be accepted for want of descriptors wakes nobody, and is served later. */
+static void test_short_of_descriptors(struct fixture *f, gconstpointer unused)
+{
+	g_autofree char *answer = NULL;
+	struct rlimit before, none;
+	int fd = client(f), n_turns = 0;
+
+	put(fd, "{\"verb\":\"echo\",\"word\":0}\n");
+	g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+	none = before;
+	none.rlim_cur = dup(fd); /* the first that is free */
+	close(none.rlim_cur);
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+	while (n_turns < 100 && g_main_context_iteration(NULL, FALSE))
+		n_turns++;
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+	g_assert_cmpint(n_turns, <, 10);
+	answer = take(fd);
+	g_assert_cmpstr(answer, ==, "{\"word\":0}\n");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -561,6 +601,8 @@ int main(int argc, char **argv)
 		{"modes", test_modes},
 		{"permissions", test_permissions},
 		{"descriptors", test_descriptors},
+		{"answer-at-end", test_answer_at_end},
+		{"short-of-descriptors", test_short_of_descriptors},
 	};
 
 	g_test_init(&argc, &argv, NULL);
