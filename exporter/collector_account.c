@@ -11,6 +11,10 @@
 #include "collector_private.h"
 #include "log.h"
 
+#define QUIET_LEAST_NS	(5 * NSEC_PER_SEC)
+#define QUIET_MOST_NS	(160 * NSEC_PER_SEC)
+#define QUIET_FORGET_NS (600 * NSEC_PER_SEC)
+
 const char *const collector_loss_names[COLLECTOR_N_LOSSES] = {
 	[COLLECTOR_LOST_ENCODE] = "encode",
 	[COLLECTOR_LOST_QUEUE] = "queue",
@@ -115,12 +119,23 @@ static void recount_packet(struct collector *collector, const uint8_t *head, siz
 	} while (i != end && sent_at(collector, i)->joined);
 }
 
+/* Hosts and routers answer now and then only, a neighbour that is gone after three seconds. Who
+ * seemed to be back and was not has to be quiet for twice as long the next time. */
+static uint64_t quiet_time(const struct collector *collector, uint64_t now_ns)
+{
+	if (!collector->quiet_ns || now_ns - collector->back_ns > QUIET_FORGET_NS)
+		return QUIET_LEAST_NS;
+	return MIN(2 * collector->quiet_ns, QUIET_MOST_NS);
+}
+
 static void note_refused(struct collector *collector, int error, uint64_t now_ns)
 {
-	bool news = !collector->refused_ns;
+	bool news = !collector->refused;
 
-	collector->refused_ns = now_ns;
-	collector->sent_since_refused = 0;
+	if (news)
+		collector->quiet_ns = quiet_time(collector, now_ns);
+	collector->refused = true;
+	collector->unrefused_ns = 0;
 	collector->stats.failures++;
 	collector->refresh_ns = MIN(collector->refresh_ns, now_ns + COLLECTOR_REFUSED_REFRESH_NS);
 	if (!news)

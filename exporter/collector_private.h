@@ -74,11 +74,13 @@ struct collector {
 	double tokens; /* records that may go now */
 	uint64_t tokens_ns;
 	uint64_t pace_ns;
-	uint32_t rate;		     /* records per second now, 0: no limit */
-	uint64_t backlog_peak;	     /* flows queued at most since the queue was empty */
-	uint64_t refused_ns;	     /* last ICMP error */
-	uint64_t sent_since_refused; /* datagrams */
-	struct sent_datagram *sent;  /* COLLECTOR_SENT of them, UDP only */
+	uint32_t rate;	       /* records per second now, 0: no limit */
+	uint64_t backlog_peak; /* flows queued at most since the queue was empty */
+	bool refused;	       /* ICMP errors come, and what is sent is lost */
+	uint64_t unrefused_ns; /* when the first datagram went since the last of them, 0: none */
+	uint64_t quiet_ns;     /* how long none must come until the collector counts as back */
+	uint64_t back_ns;      /* when it last did */
+	struct sent_datagram *sent; /* COLLECTOR_SENT of them, UDP only */
 	uint32_t next_sent;
 };
 

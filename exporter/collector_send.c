@@ -221,7 +221,7 @@ static void refresh(struct collector *collector, uint64_t now_ns)
 
 	if (collector->n_copies > 0 && --collector->n_copies > 0)
 		interval_ns = MIN(interval_ns, EARLY_REFRESH_NS);
-	if (collector->refused_ns)
+	if (collector->refused)
 		interval_ns = MIN(interval_ns, COLLECTOR_REFUSED_REFRESH_NS);
 	insert_control(collector, templates ? 1 : 0);
 	collector->refresh_ns = now_ns + interval_ns;
@@ -321,7 +321,8 @@ static void finish_first(struct collector *collector, bool joined)
 }
 
 /* n more messages have left us, the first that had not. */
-static void advance(struct collector *collector, const struct transport_message *batch, int n)
+static void advance(struct collector *collector, const struct transport_message *batch, int n,
+		    uint64_t now_ns)
 {
 	for (int i = 0; i < n; i++) {
 		struct queue_entry *entry = queue_at(&collector->queue, collector->n_unacked);
@@ -331,7 +332,8 @@ static void advance(struct collector *collector, const struct transport_message 
 		entry->gap = 0;
 		collector->tokens -= collector->rate ? message->n_flows : 0;
 		collector->n_since_refresh += message->kind == MESSAGE_DATA;
-		collector->sent_since_refused++;
+		if (!collector->unrefused_ns)
+			collector->unrefused_ns = now_ns;
 		if (ops_of(collector)->unacked)
 			collector->n_unacked++;
 		else
@@ -403,7 +405,7 @@ void send_pump(struct collector *collector, uint64_t now_ns)
 			broken(collector, -n, now_ns);
 			return;
 		}
-		advance(collector, batch, n);
+		advance(collector, batch, n, now_ns);
 		if (collector->transport->expired && !collector->transport->n_held) {
 			session_renew(collector, now_ns);
 			return;

@@ -69,7 +69,7 @@ static void established(struct collector *collector, bool same_peer, uint64_t no
 	collector->state = COLLECTOR_UP;
 	collector->retry_interval_ns = 0;
 	collector->failure_logged = false;
-	collector->refused_ns = 0;
+	collector->refused = false;
 	collector->stats.sessions++;
 	collector->stats.session_start_ns = now_ns;
 	collector->stats.max_message_size = collector->transport->max_message_size;
@@ -206,13 +206,14 @@ static void log_blocked(struct collector *collector)
 		      g_strerror(blocked));
 }
 
-/* Not seen to be refused for a while, though we sent: it is back. */
+/* What was sent a while ago is not refused: it is back. */
 static void check_refused(struct collector *collector, uint64_t now_ns)
 {
-	if (!collector->refused_ns || now_ns - collector->refused_ns < 3 * NSEC_PER_SEC ||
-	    !collector->sent_since_refused)
+	if (!collector->refused || !collector->unrefused_ns ||
+	    now_ns - collector->unrefused_ns < collector->quiet_ns)
 		return;
-	collector->refused_ns = 0;
+	collector->refused = false;
+	collector->back_ns = now_ns;
 	collector_log(collector, LOG_LEVEL_INFO, "no longer refuses");
 	session_set_up(collector, true);
 }

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <glib.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -118,8 +119,8 @@ static void test_spread(void)
 	g_assert_cmpuint(took_ms, <, 900);
 	g_assert_cmpuint(half_ms, >, 300);
 	g_assert_cmpuint(half_ms, <, 500);
-	/* 2,000 messages in 800 ms are less than three in each; those of two ticks, and what an earlier one
-	 * left over */
+	/* 2,000 messages in 800 ms are less than three in each; those of two ticks, and what an
+	 * earlier one left over */
 	g_assert_cmpuint(most, <=, 18);
 	g_assert_cmpuint(sink.n_missing, ==, 0);
 	assert_conserved(&sender, &sink);
@@ -255,6 +256,46 @@ static void test_refused(void)
 	sink_clear(&sink);
 }
 
+/* Turns of the state of a collector whose errors come so far apart, within an hour. */
+static int count_turns(struct sender *sender, int every_s)
+{
+	bool up = sender_stats(sender)->up;
+	int n_turns = 0;
+
+	for (int i = 1; i <= 3600; i++) {
+		if (i % every_s == 0)
+			account_refused(sender->collector, ECONNREFUSED, NULL, 0);
+		move_clock(sender, NSEC_PER_SEC);
+		n_turns += sender_stats(sender)->up != up;
+		up = sender_stats(sender)->up;
+	}
+	return n_turns;
+}
+
+/* Hosts limit their ICMP errors: silence for some seconds is no return. */
+static void test_rarely_refused(void)
+{
+	static const int intervals_s[] = {1, 4, 7, 20, 60, 100};
+	struct sender sender;
+	struct sink sink;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(intervals_s); i++) {
+		use_frozen_clock();
+		sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+		sender_init(&sender, TRANSPORT_UDP, sink.port);
+		sender_start(&sender);
+		WORK_UNTIL(&sender, &sink, sender_stats(&sender)->up);
+		g_assert_cmpint(count_turns(&sender, intervals_s[i]), <=, 12);
+		g_assert_false(sender_stats(&sender)->up);
+		for (int j = 0; j < 180; j++)
+			move_clock(&sender, NSEC_PER_SEC);
+		g_assert_true(sender_stats(&sender)->up);
+		sender_clear(&sender);
+		sink_clear(&sink);
+		clock_set_source(NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -269,5 +310,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/udp/spread", test_spread);
 	g_test_add_func("/udp/max-rate", test_max_rate);
 	g_test_add_func("/udp/refused", test_refused);
+	g_test_add_func("/udp/rarely-refused", test_rarely_refused);
 	return g_test_run();
 }
