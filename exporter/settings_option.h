@@ -113,6 +113,7 @@ char *check_key_file(const char *text);
 char *check_listen(const char *text);
 char *check_name(const char *text);
 char *check_netns(const char *text);
+char *check_output(const char *text);
 char *check_readable(const char *text);
 char *check_socket(const char *text);
 char *check_source(const char *text);

@@ -93,7 +93,7 @@ const struct option option_table[] = {
 
 	{COLLECTOR(name), TEXT(NO_TEXT, check_name)},
 	{COLLECTOR(address), TEXT(NO_TEXT, check_address), NETWORK, SESSION},
-	{COLLECTOR(file), TEXT(NO_TEXT, NULL), FILES, SESSION},
+	{COLLECTOR(file), TEXT(NO_TEXT, check_output), FILES, SESSION},
 	{COLLECTOR(port), U16(NULL, 1, UINT16_MAX), NETWORK, SESSION},
 	{COLLECTOR(protocol), CHOICE(protocols, "ipfix"), SESSION},
 	{COLLECTOR(transport), CHOICE(transports, "udp"), NETWORK, SESSION},

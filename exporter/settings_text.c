@@ -61,11 +61,35 @@ char *check_drop_reason(const char *text)
 	return NULL;
 }
 
+/* Behind the set of characters that begins after '[', NULL if it does not end. */
+static const char *skip_set(const char *at)
+{
+	if (*at == '!' || *at == '^')
+		at++;
+	/* one that stands first is no end */
+	at = *at ? strchr(at + 1, ']') : NULL;
+	return at ? at + 1 : NULL;
+}
+
 char *check_glob(const char *text)
 {
-	if (strcmp(text, "!"))
+	const char *at = text + (*text == '!');
+
+	if (!strcmp(text, "!"))
+		return g_strdup("\"!\" excludes nothing; write a name or pattern after it");
+	while (at && *at) {
+		if (*at == '[')
+			at = skip_set(at + 1);
+		else if (*at++ == '\\' && !*at++)
+			return g_strdup_printf("\"%.80s\" ends with a backslash that escapes "
+					       "nothing; write two for one",
+					       text);
+	}
+	if (at)
 		return NULL;
-	return g_strdup("\"!\" excludes nothing; write a name or pattern after it");
+	return g_strdup_printf("\"%.80s\" has a [ without ]; close it, or write \\[ for the "
+			       "character",
+			       text);
 }
 
 char *check_netns(const char *text)
@@ -101,6 +125,17 @@ static char *check_file(const char *text, mode_t forbidden)
 					text, text);
 	close(fd);
 	return wrong;
+}
+
+char *check_output(const char *text)
+{
+	g_autofree char *folder = g_path_get_dirname(text);
+
+	if (!g_file_test(folder, G_FILE_TEST_IS_DIR))
+		return g_strdup_printf("there is no folder %s; make it or name another", folder);
+	if (g_file_test(text, G_FILE_TEST_IS_DIR))
+		return g_strdup_printf("%s is a folder; name a file", text);
+	return NULL;
 }
 
 char *check_readable(const char *text)

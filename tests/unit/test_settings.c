@@ -290,7 +290,7 @@ static char *print(const struct settings *settings)
 static void test_print_text(void)
 {
 	static const char *const globs[] = {
-		"*",   "!eth0", "a b",	"a: b", "a #b", "\"",	"\\",
+		"*",   "!eth0", "a b",	"a: b", "a #b", "\"",	"\\\\",
 		"1",   "1e5",	"true", "No",	"~",	"null", "-",
 		"- a", "?",	":",	"a:",	"[x]",	"{x}",	"&a",
 		"%",   "@x",	"'",	"0x1f", ".5",	"ü",	"\xf0\x9f\x90\x9d",
