@@ -84,6 +84,7 @@ bool arguments_read(int argc, char **argv, struct arguments *arguments)
 	int c;
 
 	*arguments = (struct arguments){.action = ACTION_RUN};
+	argv[0] = (char *)"bpflowd"; /* getopt's messages begin with it, without our path */
 	while ((c = getopt_long(argc, argv, "c:Vh", options, NULL)) != -1)
 		if (!take(arguments, c))
 			return false;

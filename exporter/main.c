@@ -29,6 +29,8 @@ static struct settings *load(const struct arguments *arguments)
 	for (guint i = 0; i < errors.messages->len; i++)
 		fprintf(stderr, "%s\n", (const char *)g_ptr_array_index(errors.messages, i));
 	yaml_errors_clear(&errors);
+	if (!settings && !arguments->path && !g_file_test(path, G_FILE_TEST_EXISTS))
+		fprintf(stderr, "bpflowd: that is the default; name another with -c FILE\n");
 	return settings;
 }
 

@@ -30,7 +30,8 @@ is "$status|${out% *}|$err" "0|bpflowd|" "--version"
 run --help
 is "$status|${out%% *}|$err" "0|Usage:|" "--help"
 run --nonsense
-is "$status|$out|${err##*$'\n'}" "1||bpflowd: try bpflowd --help" "an unknown option"
+is "$status|$out|$err" "1||bpflowd: unrecognized option '--nonsense'
+bpflowd: try bpflowd --help" "an unknown option"
 run --check good.yaml
 is "$status|$out|$err" "1||bpflowd: good.yaml is no option; try bpflowd --help" "a word too many"
 run --check --print-config -c good.yaml
@@ -39,6 +40,13 @@ run -c
 is "$status|$out|${err##*$'\n'}" "1||bpflowd: try bpflowd --help" "-c without a file"
 run -c nosuch.yaml
 is "$status|$out|$err" "1||nosuch.yaml: can't be opened: No such file or directory" "a file that isn't there"
+if [[ -e /etc/bpflowd/bpflowd.yaml ]]; then
+	skip "kernel: not this time, bpflowd is installed here" "no file at all"
+else
+	run --print-config
+	is "$status|$out|$err" "1||/etc/bpflowd/bpflowd.yaml: can't be opened: No such file or directory
+bpflowd: that is the default; name another with -c FILE" "no file at all"
+fi
 run --list-elements
 is "$status|$(grep -c ' sourceIPv4Address \|^sourceIPv4Address ' out)|$err" "0|1|" "--list-elements without a file"
 run --print-definitions=nosuch
