@@ -293,5 +293,5 @@ static void remark_reload(const json_t *answer)
 
 	puts("configuration reloaded");
 	if (restart && *restart)
-		printf("only a restart changes: %s\n", restart);
+		printf("still as before until a restart: %s\n", restart);
 }

@@ -128,7 +128,8 @@ static void put_in_force(struct daemon *d, struct settings *next)
 	d->process.reloads++;
 	log_info("configuration: %s is in force", next->path);
 	if (*d->restart_needed)
-		log_warning("configuration: only a restart changes: %s", d->restart_needed);
+		log_warning("configuration: still as before until a restart: %s",
+			    d->restart_needed);
 	check_enterprise_number(d);
 }
 
@@ -140,7 +141,8 @@ bool daemon_reload(struct daemon *d, GError **error)
 
 	notify_reloading();
 	next = load_next(d, &problem);
-	if (next && outputs_reload(d->outputs, next, &problem))
+	if (next && daemon_meter_check(d, next, &problem) &&
+	    outputs_reload(d->outputs, next, &problem))
 		put_in_force(d, g_steal_pointer(&next));
 	settings_free(next);
 	if (problem) {

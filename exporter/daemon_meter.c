@@ -322,23 +322,27 @@ static void start_timer(struct daemon *d, const struct settings *settings)
 	d->drain_timer = g_timeout_add(MAX(interval_ms, 1), on_drain_timer, d);
 }
 
-static void find_metered(void *user, const struct interface *interface)
+struct choice {
+	char *const *patterns;
+	bool any; /* interface that they choose */
+};
+
+static void find_chosen(void *user, const struct interface *interface)
 {
-	*(bool *)user |= interface->metered;
+	struct choice *choice = user;
+
+	choice->any |= interfaces_match(choice->patterns, interface->name);
 }
 
-/* A pattern or another namespace may wait for what appears later; names alone, of which none is
- * there, are a mistake. */
-static bool check_interfaces(struct daemon *d, GError **error)
+bool daemon_meter_check(const struct daemon *d, const struct settings *s, GError **error)
 {
-	const struct settings *s = d->settings;
+	struct choice choice = {s->interfaces, *s->netns};
 	g_autofree char *names = NULL;
-	bool metered = *s->netns;
 
-	interfaces_foreach(d->interfaces, find_metered, &metered);
+	interfaces_foreach(d->interfaces, find_chosen, &choice);
 	for (char **pattern = s->interfaces; *pattern; pattern++)
-		metered |= **pattern != '!' && strpbrk(*pattern, "*?[");
-	if (metered)
+		choice.any |= **pattern != '!' && strpbrk(*pattern, "*?[");
+	if (choice.any)
 		return true;
 	names = g_strjoinv(", ", s->interfaces);
 	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NODEV,
@@ -351,7 +355,7 @@ static bool check_interfaces(struct daemon *d, GError **error)
 bool daemon_meter_start(struct daemon *d, GError **error)
 {
 	d->interfaces = new_interfaces(d, error);
-	if (!d->interfaces || !check_interfaces(d, error))
+	if (!d->interfaces || !daemon_meter_check(d, d->settings, error))
 		return false;
 	interfaces_changed(d);
 	start_timer(d, d->settings);

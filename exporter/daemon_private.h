@@ -53,6 +53,10 @@ struct observed {
 /* daemon_meter.c */
 bool daemon_meter_prepare(struct daemon *daemon, GError **error); /* loads the programs */
 bool daemon_meter_start(struct daemon *daemon, GError **error);	  /* attaches them */
+/* Whether there is anything to meter: a pattern or another namespace may wait for what appears
+ * later; names alone, of which none is there, are a mistake. */
+bool daemon_meter_check(const struct daemon *daemon, const struct settings *settings,
+			GError **error);
 /* The part of a reload that can't fail; next is not yet in force. */
 void daemon_meter_reload(struct daemon *daemon, const struct settings *next);
 void daemon_meter_clear(struct daemon *daemon);

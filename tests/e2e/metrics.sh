@@ -142,7 +142,7 @@ check "not healthy without a collector" wait_for 5 is_health 503
 is "$(cat "$work/health")" "no collector takes data" "it says why"
 strict_start b tcp 4750
 check "healthy when it is there" wait_for 5 is_health 200
-sed -i 's/interfaces: .*/interfaces: [nothing]/' "$work/bpflowd.yaml"
+sed -i 's/interfaces: .*/interfaces: [nothing*]/' "$work/bpflowd.yaml"
 check "no interface" ctl reload
 check "not healthy without an interface" wait_for 5 is_health 503
 is "$(cat "$work/health")" "no interface is metered" "it says why"

@@ -105,6 +105,10 @@ is "$(pending)" "metering.netns, metering.sampling" "and named again while it wa
 sed -i 's/listen: ""/listen: 127.0.0.1:9/; s/control\.sock/&2/' "$work/bpflowd.yaml"
 sed -i '/sampling/d; /netns/d' "$work/bpflowd.yaml"
 is "$(pending)" "exporter.control_socket, http.listen" "the file says something else: so does the answer"
+sed -i 's/interfaces: .*/interfaces: [nothere0]/' "$work/bpflowd.yaml"
+check "names of which none is there are refused, as at the start" eval \
+	'! ctl reload 2>"$work/refused" && grep -q "there is no interface nothere0" "$work/refused"'
+check "and the old ones stay" attached veth1
 write_config 100
 is "$(pending)" "" "undone: nothing waits"
 kill -HUP "$daemon_pid"
