@@ -55,6 +55,27 @@ static bool file_check(const struct settings_collector *collector, GError **erro
 	return true;
 }
 
+/* EEXIST if the name is taken. */
+static int rename_to_free_name(const char *from, const char *to)
+{
+	int error;
+
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* a file system that knows only rename, which would overwrite (NFS) */
+	if (link(from, to))
+		return -1;
+	if (unlink(from) == 0)
+		return 0;
+	/* one file under two names would be read twice */
+	error = errno;
+	unlink(to);
+	errno = error;
+	return -1;
+}
+
 /* Sets an old file aside under the time of its last change; a name that is taken gets a number. */
 static bool set_aside(const char *path, const struct stat *old, GError **error)
 {
@@ -67,12 +88,8 @@ static bool set_aside(const char *path, const struct stat *old, GError **error)
 		g_autofree char *aside = i ? g_strdup_printf("%s.%s-%d", path, stamp, i)
 					   : g_strdup_printf("%s.%s", path, stamp);
 
-		/* link refuses a name that is taken, rename would overwrite it */
-		if (link(path, aside) == 0) {
-			if (unlink(path) == 0)
-				return true;
-			break;
-		}
+		if (rename_to_free_name(path, aside) == 0)
+			return true;
 		if (errno != EEXIST)
 			break;
 	}
@@ -96,6 +113,19 @@ static struct transport *file_new(const struct settings_collector *collector, in
 	return &file->transport;
 }
 
+static bool make_way(const char *path, GError **error)
+{
+	struct stat old;
+
+	if (stat(path, &old) == 0)
+		return !S_ISREG(old.st_mode) || old.st_size == 0 || set_aside(path, &old, error);
+	if (errno == ENOENT)
+		return true;
+	/* a second session behind what may be there would not be read */
+	g_set_error(error, TRANSPORT_ERROR, errno, "can't look at %s: %s", path, g_strerror(errno));
+	return false;
+}
+
 static struct transport *file_open(const struct settings_collector *collector,
 				   const struct sockaddr *address, socklen_t length, GError **error)
 {
@@ -103,8 +133,7 @@ static struct transport *file_open(const struct settings_collector *collector,
 	struct stat status;
 	int fd;
 
-	if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
-	    !set_aside(path, &status, error))
+	if (!make_way(path, error))
 		return NULL;
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, MODE);
 	if (fd < 0 || fstat(fd, &status)) {
