@@ -7,19 +7,23 @@
 #include <stddef.h>
 #include <time.h>
 
-static uint64_t read_ns(clockid_t id)
+static void read_ns(clockid_t id, uint64_t *ns)
 {
 	struct timespec ts;
 
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	if (clock_gettime(id, &ts) == 0)
+		*ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
+/* A clock that can't be read (a sandbox may forbid it) stands still. */
 static void read_system(struct clock_now *now)
 {
-	now->mono_ns = read_ns(CLOCK_MONOTONIC);
-	now->boot_ns = read_ns(CLOCK_BOOTTIME);
-	now->real_ns = read_ns(CLOCK_REALTIME);
+	static struct clock_now last;
+
+	read_ns(CLOCK_MONOTONIC, &last.mono_ns);
+	read_ns(CLOCK_BOOTTIME, &last.boot_ns);
+	read_ns(CLOCK_REALTIME, &last.real_ns);
+	*now = last;
 }
 
 static void (*clock_source)(struct clock_now *now) = read_system;
