@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+# make check-fault: system calls that fail, memory that runs out, readers that stop, collectors that misbehave, against
+# the daemon as it is, by a preloaded object. Also in make check.
+FAULT_TESTS = tests/fault/calls.sh
+EXTRA_DIST += tests/fault/automake.mk tests/fault/inject.c tests/fault/control.py tests/fault/calls.py tests/fault/lib.sh $(FAULT_TESTS)
+FAULT_OBJECTS = tests/fault/inject.so
+TESTS += $(FAULT_TESTS)
+check_DATA = $(FAULT_OBJECTS)
+CLEANFILES += $(FAULT_OBJECTS)
+
+# neither sanitizers nor hardening of the daemon's build: this is loaded before everything else
+tests/fault/%.so: $(top_srcdir)/tests/fault/%.c
+	@$(MKDIR_P) tests/fault
+	$(AM_V_CCLD)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -fPIC -shared -o $@ $< -ldl
+
+check-fault: all $(check_PROGRAMS) $(FAULT_OBJECTS)
+	$(MAKE) check TESTS="$(FAULT_TESTS)"
+.PHONY: check-fault

@@ -1,0 +1,266 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The table of {system call} x {errno} x {first, tenth, every third}, in one life of the daemon; calls.sh starts it.
+
+Each cell: the call fails while packets, sessions, files, requests and devices come and go; then the fault goes, and all
+collectors are served again, every packet is exported or counted as lost under its place, and nothing waits.
+"""
+import argparse
+import os
+import re
+import select
+import signal
+import socket
+import sys
+import time
+
+from control import Daemon, Injection, Tap, Traffic, enter, run, wait_for
+
+LOCAL = "EINTR EAGAIN ENOBUFS ENOMEM EPERM EIO"
+WIRE = LOCAL + " ECONNREFUSED ENETUNREACH EHOSTUNREACH EPIPE ECONNRESET ETIMEDOUT EMSGSIZE"
+FULL = "EMFILE ENFILE ENOMEM"
+TABLE = [  # call, errors
+    ("sendmmsg", WIRE + " ENOSPC EACCES"),  # UDP
+    ("sendmsg", WIRE + " EACCES"),  # TCP
+    ("writev", LOCAL + " ENOSPC EDQUOT EFBIG EPIPE"),  # file
+    ("socket", FULL + " ENOBUFS EPERM EINTR EAGAIN"),
+    ("connect", WIRE.replace("EMSGSIZE", "EADDRNOTAVAIL")),
+    ("bind", "ENOMEM EPERM EADDRINUSE EADDRNOTAVAIL EINTR EIO"),
+    ("setsockopt", "ENOMEM ENOBUFS EPERM EIO EINTR"),
+    ("getsockopt", "ENOMEM ENOBUFS EPERM EIO EINTR"),
+    ("getsockname", "ENOBUFS EIO"),
+    ("getpeername", "ENOBUFS EIO"),
+    ("accept4", FULL + " ENOBUFS EPERM EINTR EAGAIN ECONNRESET ETIMEDOUT ENETUNREACH EHOSTUNREACH EIO"),  # control
+    ("recv", "EINTR EAGAIN ENOMEM ENOBUFS EIO ECONNRESET ETIMEDOUT ECONNREFUSED EHOSTUNREACH"),
+    ("send", "EINTR EAGAIN ENOMEM ENOBUFS EIO EPIPE ECONNRESET ETIMEDOUT"),  # control, HTTP, names
+    ("recvfrom", "EINTR EAGAIN ENOMEM ENOBUFS ECONNREFUSED EIO"),  # names
+    ("recvmsg", "EINTR EAGAIN ENOMEM ENOBUFS EIO EPERM"),  # devices, errors of datagrams
+    ("read", "EINTR EAGAIN ENOMEM EIO EPERM"),  # files that are loaded, wake-ups
+    ("write", "EINTR EAGAIN EIO EPIPE ENOSPC"),  # the log, wake-ups
+    ("poll", "EINTR EAGAIN ENOMEM EIO"),
+    ("bpf", FULL + " EINTR EAGAIN EPERM EIO ENOSPC ENOBUFS"),
+    ("open", FULL + " EINTR EAGAIN EPERM EIO ENOSPC"),
+    ("fstat", "ENOMEM EIO EINTR"),
+    ("stat", "ENOMEM EIO EPERM"),
+    ("renameat2", "EIO ENOSPC EPERM ENOMEM EINVAL"),
+    ("fdatasync", "EIO ENOSPC EINTR"),
+    ("ioctl", "EIO ENOMEM EINTR"),
+    ("close", "EINTR EIO ENOSPC"),
+    ("shutdown", "ENOBUFS EIO"),
+    ("fcntl", "EINTR EAGAIN ENOMEM EIO"),
+    ("clock_gettime", "EPERM EIO EINTR"),
+]
+MODES = ("first", "tenth", "every third")
+# who answers it by asking again, so that nobody notices
+UNSEEN = {(call, error) for call in ("sendmmsg", "sendmsg", "writev") for error in ("EINTR", "EAGAIN")}
+
+
+class Flapping:
+    """A collector that is told when to end its session; it has read everything then."""
+
+    def __init__(self, port):
+        self.server = socket.create_server(("127.0.0.1", port))
+        self.server.setblocking(False)
+        self.sessions = []
+
+    def read(self):
+        while select.select([self.server], [], [], 0)[0]:
+            session = self.server.accept()[0]
+            session.setblocking(False)
+            self.sessions.append(session)
+        for session in list(self.sessions):
+            try:
+                while data := session.recv(1 << 20):
+                    pass
+            except BlockingIOError:
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                session.close()
+                self.sessions.remove(session)
+
+    def kick(self):
+        self.read()
+        for session in self.sessions:
+            session.shutdown(socket.SHUT_WR)
+
+
+class Life:
+    """One daemon and what happens to it."""
+
+    def __init__(self, options):
+        self.options = options
+        self.injection = Injection(options.control)
+        self.daemon = Daemon(options.socket, options.pid)
+        self.traffic = Traffic(options.far, "veth0", options.mac)
+        self.flapping = Flapping(4741)
+        self.log = open(options.log)
+        self.n_rounds = 0
+        with open(options.config) as config:
+            self.config = config.read()
+
+    def reload(self):
+        """Every session ends and begins again, from an address that none had before."""
+        source = f"127.1.{self.n_rounds >> 8}.{self.n_rounds & 255}"
+        with open(self.options.config + ".new", "w") as config:
+            config.write(re.sub(r"source: [0-9.]+", f"source: {source}", self.config))
+        os.rename(self.options.config + ".new", self.options.config)
+        os.kill(self.daemon.pid, signal.SIGHUP)
+
+    def get_metrics(self):
+        try:
+            with socket.create_connection(("127.0.0.1", 9469), timeout=0.2) as client:
+                client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                while client.recv(1 << 16):
+                    pass
+        except OSError:
+            pass
+
+    def change_device(self):
+        if os.path.exists("/proc/self/net/dev_snmp6/extra"):
+            run("ip", "link", "delete", "extra")
+        else:
+            run("ip", "link", "add", "extra", "type", "veth", "peer", "name", "far-end")
+
+    def turn(self):
+        """The daemon finds every timeout due."""
+        self.flapping.read()
+        self.injection.shift(1.2)
+        return self.daemon.ask("stats", timeout=0.3)
+
+    def stimulate(self, call):
+        self.n_rounds += 1
+        self.traffic.send(20)
+        if call in ("bpf", "recvmsg"):
+            self.change_device()
+        if call not in ("sendmmsg", "writev"):
+            self.flapping.kick()
+        if call in ("socket", "connect", "bind", "setsockopt", "getsockname", "open", "read", "fstat", "stat", "fcntl",
+                    "clock_gettime", "close"):
+            self.reload()
+        if call in ("accept4", "send", "recv", "poll"):
+            self.get_metrics()
+        self.turn()
+
+    def trouble(self, stats):
+        """What is not as it should be when all is well."""
+        if not stats:
+            return "no answer"
+        for name in stats.collectors():
+            if not stats.get("collector_up", collector=name):
+                return f"{name} is down"
+            if stats.get("queued_packets", collector=name):
+                return f"{stats.get('queued_packets', collector=name)} packets wait for {name}"
+        for unit, sent in (("packets", self.traffic.packets), ("octets", self.traffic.octets)):
+            if stats.get(f"observed_{unit}_total") != sent:
+                return f"{stats.get(f'observed_{unit}_total')} {unit} observed, {sent} sent"
+            if stats.get(f"cached_{unit}"):
+                return f"{stats.get(f'cached_{unit}')} {unit} in the cache"
+            for name in stats.collectors():
+                if stats.balance(name, unit):
+                    return f"{name}: {stats.balance(name, unit)} {unit} are neither exported nor lost"
+        if stats.get("interface_failed"):
+            return "an interface is not metered"
+        return None
+
+    def recover(self):
+        """Returns what does not come right, and the state."""
+        why = stats = None
+
+        def well():
+            nonlocal why, stats
+            if not self.daemon.alive():
+                why = "the daemon is dead"
+                return True
+            self.turn()
+            stats = self.daemon.stats()
+            why = self.trouble(stats)
+            return not why
+
+        wait_for(15, well, every=0.02)
+        return why, stats
+
+    def fail(self, call, error, mode):
+        """Until it has failed as it should, or can't be reached."""
+        wanted = {"first": 1, "tenth": 1, "every third": 2}[mode]
+        self.injection.arm(call, error, mode)
+        end = time.monotonic() + 4
+        while self.injection.counts()[1] < wanted and time.monotonic() < end and self.daemon.alive():
+            self.stimulate(call)
+        time.sleep(0.002)
+        return self.injection.disarm()
+
+
+def said(before, after, log):
+    """What has been counted, and told. That the file changes and the flapping one flaps is no news."""
+    told = {}
+    for name in ("collector_failures_total", "lost_packets_total", "collector_reconnects_total"):
+        for collector in after.collectors():
+            n = after.get(name, collector=collector) - before.get(name, collector=collector)
+            if n and (name == "lost_packets_total" or collector != "flapping") and (
+                    name != "collector_reconnects_total" or collector not in ("flapping", "file")):
+                told[f"{collector}.{name.removesuffix('_total')}"] = n
+    n = after.get("reloads_total", result="failure") - before.get("reloads_total", result="failure")
+    if n:
+        told["failed_reloads"] = n
+    for line in log:
+        if ("warning" in line or "error" in line) and "flapping" not in line:
+            told.setdefault("log", []).append(line)
+    return told
+
+
+def run_cell(life, tap, call, error, mode):
+    before = life.daemon.stats()
+    life.log.read()
+    begin = time.monotonic()
+    calls, hits = life.fail(call, error, mode)
+    armed = time.monotonic()
+    why, after = life.recover()
+    log = life.log.read().splitlines()
+    told = said(before, after, log) if after else {}
+    name = f"{call} {error}, {mode}"
+    if not hits:
+        why = why or f"never failed: {calls} calls"
+    elif (call, error) in UNSEEN and told and not why:
+        why = f"should be unseen: {told}"
+    tap.ok(not why, name, why)
+    if why or life.options.verbose or time.monotonic() - begin > 2:
+        tap.diag(f"{hits} of {calls} calls failed; {told}; {armed - begin:.2f} + {time.monotonic() - armed:.2f} s")
+        for line in log[:20 if why else 6]:
+            tap.diag("log: " + line)
+    return life.daemon.alive() and after is not None and not life.trouble(after)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("control", "socket", "far", "mac", "log", "config", "tap", "sent"):
+        parser.add_argument("--" + name, required=True)
+    parser.add_argument("--pid", type=int, required=True)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    tap = Tap(options.tap)
+    life = Life(options)
+    why, _ = life.recover()
+    if not tap.ok(not why, "all collectors are served", why):
+        sys.exit(1)
+    begin, n_cells = time.monotonic(), 0
+    for call, errors in TABLE:
+        if options.only and call not in options.only.split(","):
+            continue
+        for error in errors.split():
+            for mode in MODES:
+                n_cells += 1
+                if not run_cell(life, tap, call, error, mode) and not life.daemon.alive():
+                    tap.diag("the daemon is dead: the rest of the table is not run")
+                    tap.close()
+                    sys.exit(1)
+    tap.diag(f"{n_cells} cells in {time.monotonic() - begin:.0f} s; calls that it never makes: "
+             + " ".join(life.injection.never_called()))
+    with open(options.sent, "w") as sent:
+        sent.write(f"{life.traffic.packets} {life.traffic.octets}\n")
+    tap.close()
+
+
+main()
