@@ -118,10 +118,10 @@ static bool attach(void *user, const struct interface *interface, int netns_fd, 
 
 	if (direction == FLOW_INGRESS && d->settings->count == COUNT_ONCE &&
 	    !flow_fetcher_set_interface_flag(d->fetcher, interface->netns, interface->ifindex,
-					     FLOW_FETCHER_HELD, true, error))
+					     FLOW_IFACE_HELD, true, error))
 		return false;
 	return flow_fetcher_set_interface_flag(d->fetcher, interface->netns, interface->ifindex,
-					       FLOW_FETCHER_NO_ETHERNET, !ethernet, error) &&
+					       FLOW_IFACE_NO_ETHERNET, !ethernet, error) &&
 	       flow_fetcher_attach(d->fetcher, interface->netns, netns_fd, interface->ifindex,
 				   direction, error);
 }
@@ -138,7 +138,7 @@ static void set_covered(void *user, uint8_t netns, uint32_t ifindex, bool covere
 	struct daemon *d = user;
 	g_autoptr(GError) error = NULL;
 
-	if (!flow_fetcher_set_interface_flag(d->fetcher, netns, ifindex, FLOW_FETCHER_COVERED,
+	if (!flow_fetcher_set_interface_flag(d->fetcher, netns, ifindex, FLOW_IFACE_COVERED,
 					     covered, &error))
 		log_warning("interface %u: %s", ifindex, error->message);
 }

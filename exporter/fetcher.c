@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loads the programs of kernel/ with their settings, maps the tables, closes everything. The only
- * door to libbpf, with fetcher_attach.c (hooks) and fetcher_drain.c (reading). The object is
+ * door to libbpf, with the other fetcher_*.c. The object is
  * embedded: neither compiler nor file at run time.
  */
 #include "config.h"
@@ -288,7 +288,7 @@ static void plan(struct flow_fetcher *f)
 	f->shadow6 = g_new0(struct shadow, f->n_slots6);
 	f->partitions = g_new0(struct partition, f->n_cpus);
 	f->stash = g_byte_array_new();
-	f->flag_owners = g_hash_table_new(NULL, NULL);
+	fetcher_flags_init(f);
 	f->map_ids = g_hash_table_new(NULL, NULL);
 	f->tcx_missing = f->config.force_clsact;
 }
@@ -339,50 +339,9 @@ void flow_fetcher_close(struct flow_fetcher *f)
 	g_free(f->shadow6);
 	g_free(f->partitions);
 	g_byte_array_unref(f->stash);
-	g_hash_table_unref(f->flag_owners);
+	fetcher_flags_clear(f);
 	g_hash_table_unref(f->map_ids);
 	g_free(f);
-}
-
-/* The interface that has the flags of these low 16 bits; an index that left them behind loses them.
- */
-static bool own_flags(struct flow_fetcher *f, struct flows_bpf *flows, uint8_t netns,
-		      uint32_t ifindex)
-{
-	gpointer key = GUINT_TO_POINTER((uint32_t)netns << 16 | (ifindex & 0xffff));
-	uint32_t owner = GPOINTER_TO_UINT(g_hash_table_lookup(f->flag_owners, key));
-
-	if (owner == ifindex)
-		return true;
-	if (owner && (flow_fetcher_attached(f, netns, owner, FLOW_INGRESS) ||
-		      flow_fetcher_attached(f, netns, owner, FLOW_EGRESS)))
-		return false;
-	g_hash_table_insert(f->flag_owners, key, GUINT_TO_POINTER(ifindex));
-	flows->bss->iface_flags[ifindex & 0xffff] = ifindex << 8;
-	return true;
-}
-
-bool flow_fetcher_set_interface_flag(struct flow_fetcher *f, uint8_t netns, uint32_t ifindex,
-				     enum flow_fetcher_interface_flag flag, bool on, GError **error)
-{
-	struct flows_bpf *flows = fetcher_instance(f, netns, error);
-	uint32_t set = on ? flag : 0, clear = on ? 0 : flag, *known;
-
-	if (!flows)
-		return false;
-	if (!own_flags(f, flows, netns, ifindex)) {
-		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
-			    "another metered interface has an index with the same low 16 bits");
-		return false;
-	}
-	if (flag == FLOW_FETCHER_COVERED) {
-		fetcher_drops_interface(f, netns, -1, ifindex, DROP_IFACE_COVERED, on);
-		set |= on ? 0 : FLOW_FETCHER_HELD;
-		clear |= on ? FLOW_FETCHER_HELD : 0;
-	}
-	known = &flows->bss->iface_flags[ifindex & 0xffff];
-	__atomic_store_n(known, (*known & ~clear) | set, __ATOMIC_RELEASE);
-	return true;
 }
 
 void flow_fetcher_set_ppp_metered(struct flow_fetcher *f, uint8_t netns, bool metered)
@@ -408,37 +367,44 @@ void flow_fetcher_counters(const struct flow_fetcher *f, struct flow_counters *s
 	sum->rtt_overflow += f->handshakes.pushed_out;
 }
 
-static void program_usage(const struct bpf_program *program, uint64_t *count, uint64_t *time_ns)
+/* program: NULL: not loaded. */
+static void add_program(struct flow_fetcher_usage *usage, enum flow_fetcher_program which,
+			const struct bpf_program *program)
 {
 	struct bpf_prog_info info = {0};
 	uint32_t size = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+	if (!program || bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 		return;
-	*count += info.run_cnt;
-	*time_ns += info.run_time_ns;
+	usage->programs[which].run_count += info.run_cnt;
+	usage->programs[which].run_time_ns += info.run_time_ns;
 }
 
 void flow_fetcher_usage(const struct flow_fetcher *f, struct flow_fetcher_usage *usage)
 {
+	static const char *const names[FLOW_FETCHER_PROGRAMS] = {
+		[FLOW_FETCHER_INGRESS] = "ingress_flow_parse",
+		[FLOW_FETCHER_EGRESS] = "egress_flow_parse",
+		[FLOW_FETCHER_DROP] = "kfree_skb",
+		[FLOW_FETCHER_QUEUE] = "trace_net_packets",
+		[FLOW_FETCHER_PROBE] = "tcp_probe",
+	};
+
 	memset(usage, 0, sizeof(*usage));
 	usage->slots = (uint64_t)f->n_slots4 + f->n_slots6;
 	usage->kernel_bytes = f->kernel_bytes;
 	usage->n_cpus = f->n_cpus;
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
 		usage->slots_used += f->partitions[cpu].slots_used;
-	if (fetcher_netdev_program(f))
-		program_usage(fetcher_netdev_program(f), &usage->run_count[3],
-			      &usage->run_time_ns[3]);
-	if (f->drops)
-		program_usage(fetcher_drops_program(f), &usage->run_count[2],
-			      &usage->run_time_ns[2]);
+	for (int i = 0; i < FLOW_FETCHER_PROGRAMS; i++)
+		usage->programs[i].name = names[i];
+	add_program(usage, FLOW_FETCHER_DROP, fetcher_drops_program(f));
+	add_program(usage, FLOW_FETCHER_QUEUE, fetcher_netdev_program(f));
+	add_program(usage, FLOW_FETCHER_PROBE, fetcher_probe_program(f));
 	for (int i = 0; i < FLOW_MAX_NETNS; i++) {
 		if (!f->flows[i])
 			continue;
-		program_usage(f->flows[i]->progs.ingress_flow_parse, &usage->run_count[0],
-			      &usage->run_time_ns[0]);
-		program_usage(f->flows[i]->progs.egress_flow_parse, &usage->run_count[1],
-			      &usage->run_time_ns[1]);
+		add_program(usage, FLOW_FETCHER_INGRESS, f->flows[i]->progs.ingress_flow_parse);
+		add_program(usage, FLOW_FETCHER_EGRESS, f->flows[i]->progs.egress_flow_parse);
 	}
 }

@@ -64,22 +64,10 @@ void flow_fetcher_detach(struct flow_fetcher *fetcher, uint8_t netns, int netns_
 const char *flow_fetcher_attached(const struct flow_fetcher *fetcher, uint8_t netns,
 				  uint32_t ifindex, enum flow_direction direction);
 
-/* What the programs must know of an interface. */
-enum flow_fetcher_interface_flag {
-	FLOW_FETCHER_COVERED =
-		1, /* count: once: what comes in here was counted here or below it already */
-	FLOW_FETCHER_NO_ETHERNET =
-		2, /* packets begin with the network header (tun, ppp, wireguard) */
-	/* What comes in is not counted here though it is hooked, but where it leaves. COVERED on
-	 * ends this and COVERED off begins it at the same instant, so that no packet is counted
-	 * twice while hooks come and go. */
-	FLOW_FETCHER_HELD = 4,
-};
 /* The kernel side keys them by the index's low 16 bits: fails if an attached interface has them
  * already. */
 bool flow_fetcher_set_interface_flag(struct flow_fetcher *fetcher, uint8_t netns, uint32_t ifindex,
-				     enum flow_fetcher_interface_flag flag, bool on,
-				     GError **error);
+				     enum flow_iface_flag flag, bool on, GError **error);
 /* PPP devices of the namespace are metered: what this host itself frames in PPPoE is counted there.
  */
 void flow_fetcher_set_ppp_metered(struct flow_fetcher *fetcher, uint8_t netns, bool metered);
@@ -117,14 +105,25 @@ void flow_fetcher_drop_counters(const struct flow_fetcher *fetcher, struct drop_
 typedef void flow_fetcher_drop_reason(void *user, uint32_t number, const char *name);
 void flow_fetcher_drop_reasons(flow_fetcher_drop_reason *add, void *user);
 
+enum flow_fetcher_program {
+	FLOW_FETCHER_INGRESS,
+	FLOW_FETCHER_EGRESS,
+	FLOW_FETCHER_DROP,
+	FLOW_FETCHER_QUEUE,
+	FLOW_FETCHER_PROBE,
+	FLOW_FETCHER_PROGRAMS,
+};
+
 struct flow_fetcher_usage {
 	uint64_t slots;	       /* both tables */
 	uint64_t slots_used;   /* as of the last scan */
 	uint64_t kernel_bytes; /* all maps */
 	uint32_t n_cpus;       /* partitions */
-	uint64_t run_count[4]; /* BPF run statistics, if the kernel keeps them: ingress, egress,
-				  kfree_skb, net_dev_queue */
-	uint64_t run_time_ns[4];
+	struct {	       /* BPF run statistics, if the kernel keeps them */
+		const char *name;
+		uint64_t run_count;
+		uint64_t run_time_ns;
+	} programs[FLOW_FETCHER_PROGRAMS];
 };
 void flow_fetcher_usage(const struct flow_fetcher *fetcher, struct flow_fetcher_usage *usage);
 

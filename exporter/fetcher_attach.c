@@ -155,11 +155,6 @@ void fetcher_attach_clear(struct flow_fetcher *f)
 		close(f->own_netns_fd);
 }
 
-static uint8_t drop_flag(int direction)
-{
-	return direction == FLOW_INGRESS ? DROP_IFACE_INGRESS : DROP_IFACE_EGRESS;
-}
-
 static bool fail(GError **error, const char *what, int err)
 {
 	if (err == -ENODEV)
@@ -204,8 +199,7 @@ bool flow_fetcher_attach(struct flow_fetcher *f, uint8_t netns, int netns_fd, ui
 	if (err < 0)
 		return fail(error, way, err);
 	g_array_append_val(f->hooks, hook);
-	fetcher_drops_interface(f, netns, netns_fd, ifindex, drop_flag(direction), true);
-	fetcher_netdev_hooked(f, netns, netns_fd);
+	fetcher_flags_hooked(f, netns, netns_fd, ifindex, direction);
 	return true;
 }
 
@@ -227,8 +221,7 @@ void flow_fetcher_detach(struct flow_fetcher *f, uint8_t netns, int netns_fd, ui
 				    strerror(-err));
 		leave_netns(f, netns_fd);
 	}
-	fetcher_drops_interface(f, netns, netns_fd, ifindex, drop_flag(direction), false);
-	fetcher_netdev_unhooked(f);
+	fetcher_flags_unhooked(f, netns, ifindex, direction);
 	g_array_remove_index_fast(f->hooks, hook - (struct hook *)(void *)f->hooks->data);
 }
 

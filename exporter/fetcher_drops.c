@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/drops.skel.h"
@@ -60,10 +59,11 @@ static void set_constants(struct flow_fetcher *f, struct fetcher_drops *d)
 	       sizeof(bpf->rodata->hash_seed));
 	for (uint32_t i = 0; i < config->n_ignored_drop_reasons; i++) {
 		uint32_t reason = config->ignored_drop_reasons[i];
-		uint32_t bit = (reason >> 16) * 256 + (reason & 0xffff);
+		uint32_t bit = (reason >> 16) * FLOW_DROP_NUMBERS + (reason & 0xffff);
 		uint64_t *words = (uint64_t *)(void *)bpf->rodata->ignored;
 
-		if ((reason & 0xffff) < 256 && bit / 64 < G_N_ELEMENTS(bpf->rodata->ignored))
+		if ((reason & 0xffff) < FLOW_DROP_NUMBERS &&
+		    bit / 64 < G_N_ELEMENTS(bpf->rodata->ignored))
 			words[bit / 64] |= 1ull << (bit & 63);
 	}
 }
@@ -178,41 +178,21 @@ void fetcher_drops_close(struct flow_fetcher *f)
 	f->drops = NULL;
 }
 
-/* The program knows namespaces by inode number. */
-static bool know_netns(struct fetcher_drops *d, uint8_t netns, int netns_fd)
+void fetcher_drops_netns(struct flow_fetcher *f)
 {
-	struct drops_bpf__bss *bss = d->bpf->bss;
-	struct stat st;
-
-	if (netns_fd >= 0 ? fstat(netns_fd, &st) : stat("/proc/self/ns/net", &st))
-		return false;
-	bss->netns_inums[netns] = st.st_ino;
-	if (netns >= bss->n_netns)
-		__atomic_store_n(&bss->n_netns, netns + 1u, __ATOMIC_RELEASE);
-	return true;
+	if (f->drops)
+		fetcher_flags_netns(f, f->drops->bpf->bss->netns_inums,
+				    &f->drops->bpf->bss->n_netns);
 }
 
-void fetcher_drops_interface(struct flow_fetcher *f, uint8_t netns, int netns_fd, uint32_t ifindex,
-			     uint8_t flag, bool on)
+void fetcher_drops_interface(struct flow_fetcher *f, uint32_t key, uint8_t flags)
 {
-	struct fetcher_drops *d = f->drops;
-	uint32_t key = FLOW_IFACE(netns, 0, ifindex);
-	uint8_t flags = 0;
-	int err;
+	int err = f->drops ? fetcher_flags_write(f->drops->bpf->maps.metered_interfaces, key, flags)
+			   : 0;
 
-	if (!d || ((flag & (DROP_IFACE_INGRESS | DROP_IFACE_EGRESS)) && on &&
-		   !know_netns(d, netns, netns_fd)))
-		return;
-	bpf_map__lookup_elem(d->bpf->maps.metered_interfaces, &key, sizeof(key), &flags,
-			     sizeof(flags), 0);
-	flags = on ? flags | flag : flags & ~flag;
-	if (flags)
-		err = bpf_map__update_elem(d->bpf->maps.metered_interfaces, &key, sizeof(key),
-					   &flags, sizeof(flags), BPF_ANY);
-	else
-		err = bpf_map__delete_elem(d->bpf->maps.metered_interfaces, &key, sizeof(key), 0);
-	if (err && err != -ENOENT)
-		log_warning("interface %u: its drops are not tracked: %s", ifindex, strerror(-err));
+	if (err)
+		log_warning("interface %u: its drops are not tracked: %s", FLOW_IFACE_IFINDEX(key),
+			    strerror(-err));
 }
 
 /* Octets too: a scan may have read a slot between its two counters. */

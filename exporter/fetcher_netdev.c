@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "kernel/netdev.skel.h"
@@ -19,8 +18,6 @@
 struct fetcher_netdev {
 	struct netdev_bpf *queue; /* NULL: no such device */
 	struct probe_bpf *probe;  /* NULL: off, or the kernel lacks it */
-	uint32_t netns_inums[FLOW_MAX_NETNS];
-	uint32_t n_netns;
 	bool queue_failed;
 	bool changed; /* hooks, since the last look */
 };
@@ -67,34 +64,25 @@ void fetcher_netdev_close(struct flow_fetcher *f)
 	f->netdev = NULL;
 }
 
-static void tell_netns(struct fetcher_netdev *n)
-{
-	if (n->probe) {
-		memcpy(n->probe->bss->netns_inums, n->netns_inums, sizeof(n->netns_inums));
-		__atomic_store_n(&n->probe->bss->n_netns, n->n_netns, __ATOMIC_RELEASE);
-	}
-	if (n->queue) {
-		memcpy(n->queue->bss->netns_inums, n->netns_inums, sizeof(n->netns_inums));
-		__atomic_store_n(&n->queue->bss->n_netns, n->n_netns, __ATOMIC_RELEASE);
-	}
-}
-
-void fetcher_netdev_hooked(struct flow_fetcher *f, uint8_t netns, int netns_fd)
+void fetcher_netdev_netns(struct flow_fetcher *f)
 {
 	struct fetcher_netdev *n = f->netdev;
-	struct stat st;
 
-	n->changed = true;
-	if (netns_fd >= 0 ? fstat(netns_fd, &st) : stat("/proc/self/ns/net", &st))
-		return;
-	n->netns_inums[netns] = st.st_ino;
-	n->n_netns = MAX(n->n_netns, netns + 1u);
-	tell_netns(n);
+	if (n->probe)
+		fetcher_flags_netns(f, n->probe->bss->netns_inums, &n->probe->bss->n_netns);
+	if (n->queue)
+		fetcher_flags_netns(f, n->queue->bss->netns_inums, &n->queue->bss->n_netns);
 }
 
-void fetcher_netdev_unhooked(struct flow_fetcher *f)
+void fetcher_netdev_interface(struct flow_fetcher *f, uint32_t key, uint8_t flags)
 {
-	f->netdev->changed = true;
+	struct fetcher_netdev *n = f->netdev;
+	int err = n->queue ? fetcher_flags_write(n->queue->maps.metered_interfaces, key, flags) : 0;
+
+	n->changed = true;
+	if (err)
+		log_warning("interface %u: DNS that this host sends by it is not tracked: %s",
+			    FLOW_IFACE_IFINDEX(key), strerror(-err));
 }
 
 static int share_queue_maps(struct flow_fetcher *f, struct netdev_bpf *bpf)
@@ -136,68 +124,81 @@ static int load_queue(struct flow_fetcher *f, struct netdev_bpf *bpf)
 	return err ? err : netdev_bpf__attach(bpf);
 }
 
-static bool is_hooked(const struct flow_fetcher *f, const struct hook *h, int direction)
+static bool is_ingress_only(gpointer flags)
 {
-	return flow_fetcher_attached(f, h->netns, h->ifindex, direction);
+	return (GPOINTER_TO_UINT(flags) & (FLOW_IFACE_INGRESS | FLOW_IFACE_EGRESS)) ==
+	       FLOW_IFACE_INGRESS;
 }
 
 static bool needs_queue(const struct flow_fetcher *f)
 {
-	for (guint i = 0; i < f->hooks->len; i++) {
-		const struct hook *h = &g_array_index(f->hooks, struct hook, i);
+	GHashTableIter iter;
+	void *flags;
 
-		if (h->direction == FLOW_INGRESS && !is_hooked(f, h, FLOW_EGRESS))
+	g_hash_table_iter_init(&iter, f->traced);
+	while (g_hash_table_iter_next(&iter, NULL, &flags))
+		if (is_ingress_only(flags))
 			return true;
-	}
 	return false;
 }
 
+/* All at once, so that a device that stays is never missing. */
 static void tell_devices(struct flow_fetcher *f, struct netdev_bpf *bpf)
 {
-	memset(bpf->bss->queue_devices, 0, sizeof(bpf->bss->queue_devices));
-	for (guint i = 0; i < f->hooks->len; i++) {
-		const struct hook *h = &g_array_index(f->hooks, struct hook, i);
-		uint32_t key = FLOW_IFACE(h->netns, 0, h->ifindex);
-		uint8_t flags = DROP_IFACE_INGRESS;
+	g_autofree uint8_t *devices = g_malloc0(sizeof(bpf->bss->queue_devices));
+	GHashTableIter iter;
+	void *key, *flags;
 
-		if (h->direction != FLOW_INGRESS)
-			continue;
-		if (!is_hooked(f, h, FLOW_EGRESS)) {
-			flags |= DROP_IFACE_QUEUE;
-			bpf->bss->queue_devices[h->ifindex & 0xffff] = 1;
-		}
-		bpf_map__update_elem(bpf->maps.metered_interfaces, &key, sizeof(key), &flags,
-				     sizeof(flags), BPF_ANY);
+	g_hash_table_iter_init(&iter, f->traced);
+	while (g_hash_table_iter_next(&iter, &key, &flags))
+		if (is_ingress_only(flags))
+			devices[FLOW_IFACE_IFINDEX(GPOINTER_TO_UINT(key)) & 0xffff] = 1;
+	memcpy(bpf->bss->queue_devices, devices, sizeof(bpf->bss->queue_devices));
+}
+
+static void tell_interfaces(struct flow_fetcher *f)
+{
+	GHashTableIter iter;
+	void *key, *flags;
+
+	g_hash_table_iter_init(&iter, f->traced);
+	while (g_hash_table_iter_next(&iter, &key, &flags))
+		fetcher_netdev_interface(f, GPOINTER_TO_UINT(key), GPOINTER_TO_UINT(flags));
+}
+
+static void open_queue(struct flow_fetcher *f, struct fetcher_netdev *n)
+{
+	int err;
+
+	n->queue = netdev_bpf__open();
+	err = n->queue ? load_queue(f, n->queue) : -errno;
+	if (err) {
+		log_warning("DNS that this host sends is not seen where only ingress is metered: "
+			    "cannot run trace_net_packets: %s",
+			    strerror(-err));
+		netdev_bpf__destroy(n->queue);
+		n->queue = NULL;
+		n->queue_failed = true;
+		return;
 	}
+	fetcher_netdev_netns(f);
+	tell_interfaces(f);
 }
 
 /* Before each drain: attaching goes device by device, and only the sum tells. */
 void fetcher_netdev_update(struct flow_fetcher *f)
 {
 	struct fetcher_netdev *n = f->netdev;
-	int err;
 
 	if (!n->changed || !f->config.dns)
 		return;
-	n->changed = false;
 	if (!needs_queue(f)) {
 		netdev_bpf__destroy(n->queue);
 		n->queue = NULL;
-		return;
+	} else if (!n->queue && !n->queue_failed) {
+		open_queue(f, n);
 	}
-	if (!n->queue && !n->queue_failed) {
-		n->queue = netdev_bpf__open();
-		err = n->queue ? load_queue(f, n->queue) : -errno;
-		if (err) {
-			log_warning("DNS that this host sends is not seen where only ingress is "
-				    "metered: cannot run trace_net_packets: %s",
-				    strerror(-err));
-			netdev_bpf__destroy(n->queue);
-			n->queue = NULL;
-			n->queue_failed = true;
-		}
-		tell_netns(n);
-	}
+	n->changed = false;
 	if (n->queue)
 		tell_devices(f, n->queue);
 }
@@ -205,4 +206,9 @@ void fetcher_netdev_update(struct flow_fetcher *f)
 const struct bpf_program *fetcher_netdev_program(const struct flow_fetcher *f)
 {
 	return f->netdev && f->netdev->queue ? f->netdev->queue->progs.trace_net_packets : NULL;
+}
+
+const struct bpf_program *fetcher_probe_program(const struct flow_fetcher *f)
+{
+	return f->netdev && f->netdev->probe ? f->netdev->probe->progs.tcp_probe : NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by fetcher.c (load, close), fetcher_attach.c (hooks) and fetcher_drain.c (table and ring).
- */
+/* Shared by fetcher.c (load, close), fetcher_flags.c (interfaces), fetcher_attach.c (hooks),
+ * fetcher_drain.c (table and ring) and the trackers' files. */
 #ifndef BPFLOWD_FETCHER_PRIVATE_H
 #define BPFLOWD_FETCHER_PRIVATE_H
 
@@ -78,7 +78,10 @@ struct flow_fetcher {
 	bool reading; /* table or ring are being read */
 	struct fetcher_waiting queries;
 	struct fetcher_waiting handshakes;
-	GHashTable *flag_owners;     /* (namespace, low 16 bits of an index) -> index */
+	GHashTable *flag_owners; /* (namespace, low 16 bits of an index) -> index */
+	GHashTable *traced;	 /* FLOW_IFACE(netns, 0, ifindex) -> flags */
+	uint32_t netns_inums[FLOW_MAX_NETNS];
+	uint32_t n_netns;
 	GArray *hooks;		     /* struct hook */
 	struct fetcher_drops *drops; /* NULL: not tracked */
 	struct fetcher_netdev *netdev;
@@ -99,14 +102,26 @@ void fetcher_attach_clear(struct flow_fetcher *fetcher);
 /* Finds jiffies_origin_ns; takes a few ticks. False: not allowed. */
 bool fetcher_tie_jiffies(struct flow_fetcher *fetcher);
 
+/* fetcher_flags.c: nothing of it fails */
+void fetcher_flags_init(struct flow_fetcher *fetcher);
+void fetcher_flags_clear(struct flow_fetcher *fetcher);
+void fetcher_flags_hooked(struct flow_fetcher *fetcher, uint8_t netns, int netns_fd,
+			  uint32_t ifindex, int direction);
+void fetcher_flags_unhooked(struct flow_fetcher *fetcher, uint8_t netns, uint32_t ifindex,
+			    int direction);
+/* Into a program's copy of metered_interfaces; negative errno. key: FLOW_IFACE(netns, 0, ifindex).
+ */
+int fetcher_flags_write(const struct bpf_map *map, uint32_t key, uint8_t flags);
+/* Into a program's netns_inums and n_netns. */
+void fetcher_flags_netns(const struct flow_fetcher *fetcher, uint32_t *inums, uint32_t *n);
+
 int fetcher_ring_record(void *fetcher, void *data, size_t size);
 
 /* fetcher_drops.c: nothing of it fails; without drops all do nothing */
 void fetcher_drops_open(struct flow_fetcher *fetcher);
 void fetcher_drops_close(struct flow_fetcher *fetcher);
-/* Sets or clears a DROP_IFACE_* flag. */
-void fetcher_drops_interface(struct flow_fetcher *fetcher, uint8_t netns, int netns_fd,
-			     uint32_t ifindex, uint8_t flag, bool on);
+void fetcher_drops_interface(struct flow_fetcher *fetcher, uint32_t key, uint8_t flags);
+void fetcher_drops_netns(struct flow_fetcher *fetcher);
 void fetcher_drops_slot(struct flow_fetcher *fetcher, const struct flow_event_drop_slot *event);
 void fetcher_drops_scan(struct flow_fetcher *fetcher);
 const struct bpf_program *fetcher_drops_program(const struct flow_fetcher *fetcher);
@@ -114,10 +129,12 @@ const struct bpf_program *fetcher_drops_program(const struct flow_fetcher *fetch
 /* fetcher_netdev.c: nothing of it fails */
 void fetcher_netdev_open(struct flow_fetcher *fetcher);
 void fetcher_netdev_close(struct flow_fetcher *fetcher);
-void fetcher_netdev_hooked(struct flow_fetcher *fetcher, uint8_t netns, int netns_fd);
-void fetcher_netdev_unhooked(struct flow_fetcher *fetcher);
+void fetcher_netdev_interface(struct flow_fetcher *fetcher, uint32_t key, uint8_t flags);
+void fetcher_netdev_netns(struct flow_fetcher *fetcher);
 void fetcher_netdev_update(struct flow_fetcher *fetcher);
-const struct bpf_program *fetcher_netdev_program(const struct flow_fetcher *fetcher); /* or NULL */
+/* or NULL */
+const struct bpf_program *fetcher_netdev_program(const struct flow_fetcher *fetcher);
+const struct bpf_program *fetcher_probe_program(const struct flow_fetcher *fetcher);
 
 /* fetcher_signals.c: before load */
 #define FETCHER_SIGNAL_TIMEOUT_NS 5000000000ull /* what comes later is no answer */

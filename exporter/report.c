@@ -11,8 +11,6 @@ static const char *const end_reasons[] = {
 	[FLOW_END_DETECTED] = "end_of_flow",	    [FLOW_END_FORCED] = "forced_end",
 	[FLOW_END_RESOURCES] = "lack_of_resources",
 };
-static const char *const program_names[] = {"ingress_flow_parse", "egress_flow_parse", "kfree_skb",
-					    "trace_net_packets"};
 
 void report_process(struct metrics *metrics, const struct report_process *process)
 {
@@ -59,11 +57,12 @@ void report_fetcher(struct metrics *metrics, const struct flow_counters *counter
 	metrics_add(metrics, METRIC_TABLE_SLOTS, usage->slots, NULL);
 	metrics_add(metrics, METRIC_TABLE_SLOTS_USED, usage->slots_used, NULL);
 	metrics_add(metrics, METRIC_KERNEL_BYTES, usage->kernel_bytes, NULL);
-	for (size_t i = 0; i < G_N_ELEMENTS(program_names); i++) {
-		metrics_add(metrics, METRIC_PROGRAM_RUNS, usage->run_count[i], "program",
-			    program_names[i], NULL);
-		metrics_add_real(metrics, METRIC_PROGRAM_SECONDS, usage->run_time_ns[i] / 1e9,
-				 "program", program_names[i], NULL);
+	for (size_t i = 0; i < G_N_ELEMENTS(usage->programs); i++) {
+		metrics_add(metrics, METRIC_PROGRAM_RUNS, usage->programs[i].run_count, "program",
+			    usage->programs[i].name, NULL);
+		metrics_add_real(metrics, METRIC_PROGRAM_SECONDS,
+				 usage->programs[i].run_time_ns / 1e9, "program",
+				 usage->programs[i].name, NULL);
 	}
 }
 

@@ -30,9 +30,7 @@ const volatile __u64 hash_seed[4] = {1, 2, 3, 4};
 #define TCP_CLOSE	  7
 
 /* By subsystem (upper 16 bits of the reason) and number. */
-#define IGNORED_SUBSYSTEMS 8
-#define IGNORED_NUMBERS	   256
-const volatile __u64 ignored[IGNORED_SUBSYSTEMS * IGNORED_NUMBERS / 64] = {};
+const volatile __u64 ignored[FLOW_DROP_SUBSYSTEMS * FLOW_DROP_NUMBERS / 64] = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -58,20 +56,13 @@ struct {
 
 static __always_inline bool is_ignored(u32 reason)
 {
-	u32 bit = (reason >> 16) * IGNORED_NUMBERS + (reason & 0xffff);
+	u32 bit = (reason >> 16) * FLOW_DROP_NUMBERS + (reason & 0xffff);
 
-	if (reason >> 16 >= IGNORED_SUBSYSTEMS || (reason & 0xffff) >= IGNORED_NUMBERS)
+	if (reason >> 16 >= FLOW_DROP_SUBSYSTEMS || (reason & 0xffff) >= FLOW_DROP_NUMBERS)
 		return false;
-	return ignored[(bit >> 6) & (IGNORED_SUBSYSTEMS * IGNORED_NUMBERS / 64 - 1)] >> (bit & 63) &
+	return ignored[(bit >> 6) & (FLOW_DROP_SUBSYSTEMS * FLOW_DROP_NUMBERS / 64 - 1)] >>
+		       (bit & 63) &
 	       1;
-}
-
-static __always_inline u8 interface_flags(u32 netns, u32 ifindex)
-{
-	u32 key = FLOW_IFACE(netns, 0, ifindex);
-	u8 *flags = ifindex ? bpf_map_lookup_elem(&metered_interfaces, &key) : NULL;
-
-	return flags ? *flags : 0;
 }
 
 static __always_inline bool is_metered_somewhere(u32 ifindex)
@@ -79,7 +70,7 @@ static __always_inline bool is_metered_somewhere(u32 ifindex)
 	for (u32 i = 0; i < FLOW_MAX_NETNS; i++) {
 		if (i >= n_netns)
 			break;
-		if (interface_flags(i, ifindex) & (DROP_IFACE_INGRESS | DROP_IFACE_COVERED))
+		if (interface_flags(i, ifindex) & (FLOW_IFACE_INGRESS | FLOW_IFACE_COVERED))
 			return true;
 	}
 	return false;
@@ -96,13 +87,13 @@ static __always_inline bool counted_at(struct sk_buff *skb, const struct skb_way
 		*iface = FLOW_IFACE(0, FLOW_INGRESS, way->in);
 		return is_metered_somewhere(way->in);
 	}
-	if (interface_flags(way->netns, way->in) & (DROP_IFACE_INGRESS | DROP_IFACE_COVERED)) {
+	if (interface_flags(way->netns, way->in) & (FLOW_IFACE_INGRESS | FLOW_IFACE_COVERED)) {
 		*iface = FLOW_IFACE(way->netns, FLOW_INGRESS, way->in);
 		return true;
 	}
 	if (way->in)
 		out = skb_forwarded_to(skb, way, direct);
-	if (interface_flags(way->netns, out) & (DROP_IFACE_EGRESS | DROP_IFACE_COVERED)) {
+	if (interface_flags(way->netns, out) & (FLOW_IFACE_EGRESS | FLOW_IFACE_COVERED)) {
 		*iface = FLOW_IFACE(way->netns, FLOW_EGRESS, out);
 		return true;
 	}

@@ -33,6 +33,19 @@ enum flow_direction { FLOW_INGRESS = 0, FLOW_EGRESS = 1 }; /* IANA flowDirection
 #define FLOW_IFACE_DIRECTION(iface) (((iface) >> 23) & 1)
 #define FLOW_IFACE_IFINDEX(iface)   ((iface)&FLOW_MAX_IFINDEX)
 
+/* What the programs must know of an interface. */
+enum flow_iface_flag {
+	FLOW_IFACE_COVERED = 1, /* count: once: what comes in here was counted here or below */
+	FLOW_IFACE_NO_ETHERNET =
+		2, /* packets begin with the network header (tun, ppp, wireguard) */
+	/* What comes in is not counted here though it is hooked, but where it leaves. COVERED on
+	 * ends this and COVERED off begins it at the same instant, so that no packet is counted
+	 * twice while hooks come and go. */
+	FLOW_IFACE_HELD = 4,
+	FLOW_IFACE_INGRESS = 8, /* hooked */
+	FLOW_IFACE_EGRESS = 16,
+};
+
 /* tcp_flags of a slot: the low 12 bits are those of the TCP header (RFC 9293 3.1: reserved bits,
  * NS, CWR ... FIN) */
 #define FLOW_TCP_FLAGS 0x0fff
@@ -245,6 +258,10 @@ struct drop_group {
 
 _Static_assert(sizeof(struct drop_slot) == 128, "a drop slot is two cache lines");
 
+/* Reasons that can be ignored: by subsystem (upper 16 bits) and number. */
+#define FLOW_DROP_SUBSYSTEMS 8
+#define FLOW_DROP_NUMBERS    256
+
 struct flow_event_drop_slot {
 	struct flow_event event;
 	struct drop_slot slot;
@@ -355,12 +372,6 @@ static inline void flow_id_from_key(struct flow_id *id, const struct flow_key6 *
 	id->direction = FLOW_IFACE_DIRECTION(key->iface);
 	id->netns = FLOW_IFACE_NETNS(key->iface);
 }
-
-/* What the drop program must know of an interface; also enum flow_fetcher_interface_flags. */
-#define DROP_IFACE_COVERED 1 /* counted below */
-#define DROP_IFACE_INGRESS 4 /* hooked */
-#define DROP_IFACE_EGRESS  8
-#define DROP_IFACE_QUEUE   16 /* its DNS is seen by trace_net_packets */
 
 /* Of one CPU. */
 struct drop_counters {

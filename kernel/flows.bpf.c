@@ -20,12 +20,8 @@ const volatile __u64 hash_seed[4] = {1, 2, 3, 4};
 const volatile __u8 rtt_enabled = 0;
 const volatile __u8 dns_enabled = 0;
 
-/* By the low 16 bits of the interface index: index << 8, flags; user space writes. */
-#define IFACE_COVERED	  1 /* what comes in here was counted here or below */
-#define IFACE_NO_ETHERNET 2
-#define IFACE_HELD                                                                     \
-	4 /* its ingress hook counts nothing: what comes in is counted where it leaves \
-	   */
+/* By the low 16 bits of the interface index: index << 8, enum flow_iface_flag; user space writes.
+ */
 __u32 iface_flags[1 << 16];
 __u64 sampled_jiffies; /* by sample_clock, */
 __u64 sampled_ns;      /* which reads this second */
@@ -244,21 +240,21 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 		u32 from = skb->ingress_ifindex;
 
 		if (from) {
-			tell_far(skb, c, cpu, !(flags & IFACE_NO_ETHERNET));
-			if (count_once && (flags_of(from) & IFACE_COVERED)) {
-				observe_forwarded(skb, c, cpu, !(flags & IFACE_NO_ETHERNET),
+			tell_far(skb, c, cpu, !(flags & FLOW_IFACE_NO_ETHERNET));
+			if (count_once && (flags_of(from) & FLOW_IFACE_COVERED)) {
+				observe_forwarded(skb, c, cpu, !(flags & FLOW_IFACE_NO_ETHERNET),
 						  ppp_metered);
 				return TC_ACT_UNSPEC;
 			}
 		}
-	} else if (flags & IFACE_HELD) {
+	} else if (flags & FLOW_IFACE_HELD) {
 		return TC_ACT_UNSPEC;
 	}
 	if (sampling > 1 && bpf_get_prandom_u32() % sampling) {
 		c->unsampled_packets++;
 		return TC_ACT_UNSPEC;
 	}
-	if (unlikely(cpu >= n_partitions) || skb->gso_size || (flags & IFACE_NO_ETHERNET) ||
+	if (unlikely(cpu >= n_partitions) || skb->gso_size || (flags & FLOW_IFACE_NO_ETHERNET) ||
 	    data + ETH_HLEN > end)
 		goto any;
 	if (skb->vlan_present)
@@ -275,7 +271,7 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 		}
 	}
 any:
-	meter_any(skb, iface, !(flags & IFACE_NO_ETHERNET), cpu);
+	meter_any(skb, iface, !(flags & FLOW_IFACE_NO_ETHERNET), cpu);
 	return TC_ACT_UNSPEC;
 }
 

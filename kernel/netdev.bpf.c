@@ -2,9 +2,10 @@
 /*
  * DNS that leaves through metered devices that carry no egress program (metering.direction:
  * ingress): the queries of this host and the answers of its name server, whose other half passes an
- * ingress hook. Attached only while there is such a device. A packet that came in by a hooked
- * interface has been seen there. What is sent by a socket lies in the linear part with UDP, in
- * pages with TCP: DNS over TCP is not read here.
+ * ingress hook. Attached only while there is such a device. A packet that came in by an interface
+ * that is hooked, or lies over hooked ones (a bridge, a VLAN device), has been seen there. What is
+ * sent by a socket lies in the linear part with UDP, in pages with TCP: DNS over TCP is not read
+ * here.
  */
 #include "kernel/core.bpf.h"
 
@@ -36,12 +37,10 @@ char _license[] SEC("license") = "Dual MIT/GPL";
 
 #define UDP_HEADER 8
 
-static __always_inline u8 device_flags(u32 netns, u32 ifindex)
+/* Metered, and its egress hook sees nothing. */
+static __always_inline bool is_ingress_only(u8 flags)
 {
-	u32 key = FLOW_IFACE(netns, 0, ifindex);
-	u8 *flags = ifindex ? bpf_map_lookup_elem(&metered_interfaces, &key) : NULL;
-
-	return flags ? *flags : 0;
+	return (flags & (FLOW_IFACE_INGRESS | FLOW_IFACE_EGRESS)) == FLOW_IFACE_INGRESS;
 }
 
 static __noinline int queued(struct sk_buff *skb, u32 ifindex, const bool direct)
@@ -54,8 +53,8 @@ static __noinline int queued(struct sk_buff *skb, u32 ifindex, const bool direct
 
 	skb_way(skb, NULL, &way, direct);
 	if (!room || way.netns < 0 || way.unsure ||
-	    !(device_flags(way.netns, ifindex) & DROP_IFACE_QUEUE) ||
-	    (device_flags(way.netns, way.in) & (DROP_IFACE_INGRESS | DROP_IFACE_COVERED)))
+	    !is_ingress_only(interface_flags(way.netns, ifindex)) ||
+	    (interface_flags(way.netns, way.in) & (FLOW_IFACE_INGRESS | FLOW_IFACE_COVERED)))
 		return 0;
 	if (!skb_parse(skb, &way, &h, direct) || h.key.protocol != IPPROTO_UDP || !h.l4)
 		return 0;

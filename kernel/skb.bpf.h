@@ -109,8 +109,16 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
 	__type(key, u32);  /* FLOW_IFACE(netns, 0, ifindex) */
-	__type(value, u8); /* DROP_IFACE_* */
+	__type(value, u8); /* enum flow_iface_flag: COVERED, INGRESS, EGRESS */
 } metered_interfaces SEC(".maps");
+
+static __always_inline u8 interface_flags(u32 netns, u32 ifindex)
+{
+	u32 key = FLOW_IFACE(netns, 0, ifindex);
+	u8 *flags = ifindex ? bpf_map_lookup_elem(&metered_interfaces, &key) : NULL;
+
+	return flags ? *flags : 0;
+}
 
 /* What is known of a packet's way. */
 struct skb_way {

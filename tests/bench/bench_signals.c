@@ -124,10 +124,10 @@ static void usage(const struct bench *b, uint64_t *count, uint64_t *time_ns)
 	struct flow_fetcher_usage u;
 
 	flow_fetcher_usage(b->fetcher, &u);
-	count[0] = u.run_count[2];
-	time_ns[0] = u.run_time_ns[2];
-	count[2] = u.run_count[3];
-	time_ns[2] = u.run_time_ns[3];
+	count[0] = u.programs[FLOW_FETCHER_DROP].run_count;
+	time_ns[0] = u.programs[FLOW_FETCHER_DROP].run_time_ns;
+	count[2] = u.programs[FLOW_FETCHER_QUEUE].run_count;
+	time_ns[2] = u.programs[FLOW_FETCHER_QUEUE].run_time_ns;
 	for (int i = 0; i < 2; i++) {
 		struct bpf_prog_info info = {0};
 		uint32_t size = sizeof(info);

@@ -385,7 +385,7 @@ static void test_no_ethernet(void)
 
 	attach(meter, "tun0", FLOW_INGRESS);
 	flow_fetcher_set_interface_flag(meter->fetcher, 0, if_nametoindex("tun0"),
-					FLOW_FETCHER_NO_ETHERNET, true, NULL);
+					FLOW_IFACE_NO_ETHERNET, true, NULL);
 	BUILD(&frame, ETH, IP4(0, 64), UDP(1, 2), DATA(5));
 	write_tun(fd, &frame, 0x0800);
 	BUILD(&frame, ETH, IP6(0, 64), EXT(0, 0), TCP(3, 4, 0x02));

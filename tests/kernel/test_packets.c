@@ -329,10 +329,10 @@ static void test_count_once(void)
 		config.count_once = once;
 		meter = meter_new(&config);
 		meter_run(meter, &frame, &egress, 1);
-		flow_fetcher_set_interface_flag(meter->fetcher, 0, 7, FLOW_FETCHER_COVERED, true,
+		flow_fetcher_set_interface_flag(meter->fetcher, 0, 7, FLOW_IFACE_COVERED, true,
 						NULL);
 		meter_run(meter, &frame, &egress, 10);
-		flow_fetcher_set_interface_flag(meter->fetcher, 0, 7, FLOW_FETCHER_COVERED, false,
+		flow_fetcher_set_interface_flag(meter->fetcher, 0, 7, FLOW_IFACE_COVERED, false,
 						NULL);
 		meter_run(meter, &frame, &egress, 100);
 		meter_drain(meter);

@@ -868,7 +868,7 @@ int main(int argc, char **argv)
 		g_error("no namespace with a device");
 	fetcher = flow_fetcher_new(&config, &callbacks, &error);
 	g_assert_no_error(error);
-	flow_fetcher_set_interface_flag(fetcher, 0, COVERED, FLOW_FETCHER_COVERED, true, &error);
+	flow_fetcher_set_interface_flag(fetcher, 0, COVERED, FLOW_IFACE_COVERED, true, &error);
 	g_assert_no_error(error);
 	dns = g_array_new(FALSE, FALSE, sizeof(struct flow_event_dns));
 	rtt = g_array_new(FALSE, FALSE, sizeof(struct flow_event_rtt));
