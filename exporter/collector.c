@@ -124,13 +124,17 @@ void collector_set_settings(struct collector *collector, const struct settings_c
 void collector_enqueue(struct collector *collector, struct message *message)
 {
 	const struct transport *transport = collector->transport;
+	uint64_t now_ns;
 
 	send_enqueue(collector, message);
 	g_source_set_ready_time(collector->source, 0);
-	if (collector->state == COLLECTOR_UP && !(transport->want & POLLOUT) &&
-	    !transport->blocked && (!collector->pace_ns || send_is_pressed(collector)) &&
-	    collector->queue.n - collector->n_unacked >= COLLECTOR_BATCH)
-		send_pump(collector, now_mono_ns());
+	if (collector->state != COLLECTOR_UP || transport->want & POLLOUT || transport->blocked ||
+	    collector->queue.n - collector->n_unacked < COLLECTOR_BATCH)
+		return;
+	/* the pace goes on while flows end by the ten thousand, and no timer is heard */
+	now_ns = now_mono_ns();
+	if (now_ns >= collector->pace_ns || send_is_pressed(collector))
+		send_pump(collector, now_ns);
 }
 
 void collector_refresh(struct collector *collector)
