@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log.h"
 #include "transport_private.h"
 
 #define RETRY_NS   NSEC_PER_SEC /* while the disk is full */
@@ -27,6 +28,7 @@
 
 struct file {
 	struct transport transport; /* first */
+	const struct settings_collector *settings;
 	bool regular;
 	uint64_t size;
 	uint64_t synced;
@@ -105,6 +107,7 @@ static struct transport *file_new(const struct settings_collector *collector, in
 	file->transport.ops = &transport_file;
 	file->transport.fd = fd;
 	file->transport.max_message_size = UINT16_MAX;
+	file->settings = collector;
 	file->regular = regular;
 	file->rotate_size = regular ? collector->rotate_size : 0;
 	if (regular && collector->rotate_interval_ns)
@@ -250,8 +253,10 @@ static void file_close(struct transport *transport)
 {
 	struct file *file = (struct file *)transport;
 
-	if (file->regular && file->size)
-		fdatasync(transport->fd);
+	/* counted as sent long ago: whether the disk has it, only the log can tell */
+	if (file->regular && file->size && fdatasync(transport->fd))
+		log_warning("%s: not everything may be on the disk: %s", file->settings->file,
+			    g_strerror(errno));
 	close(transport->fd);
 	g_free(file);
 }
