@@ -28,6 +28,9 @@ typedef __s32 s32;
 	(-1)	      /* also TCX_NEXT: the next program decides, the packet goes on untouched */
 #define PACKET_HOST 0 /* skb->pkt_type: addressed to this host */
 
+#define SKB_GSO_TCPV4 (1 << 0) /* gso_type */
+#define SKB_GSO_TCPV6 (1 << 4)
+
 #define ETH_HLEN	14
 #define ETH_P_IP	0x0800
 #define ETH_P_IPV6	0x86dd

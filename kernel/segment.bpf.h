@@ -10,9 +10,7 @@
 
 #include "kernel/account.bpf.h"
 
-#define GSO_BY_FRAGS  0xffff /* gso_size of SCTP: fragments of any size */
-#define SKB_GSO_TCPV4 (1 << 0)
-#define SKB_GSO_TCPV6 (1 << 4)
+#define GSO_BY_FRAGS 0xffff /* gso_size of SCTP: fragments of any size */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct skb_shared_info___gso {

@@ -67,6 +67,7 @@ struct sock {
 struct skb_shared_info {
 	unsigned short gso_size;
 	unsigned short gso_segs;
+	unsigned int gso_type;
 };
 struct sk_buff {
 	struct net_device *dev;
@@ -74,12 +75,14 @@ struct sk_buff {
 	unsigned long _skb_refdst;
 	unsigned int len;
 	__u8 vlan_present : 1; /* before 6.2 */
+	__u8 encapsulation : 1;
 	int skb_iif;
 	__u32 hash;
 	__be16 vlan_proto;
 	__u16 vlan_tci;
 	__be16 protocol;
 	__u16 transport_header;
+	__u16 inner_transport_header;
 	__u16 network_header;
 	__u16 mac_header;
 	unsigned int tail;
@@ -343,23 +346,42 @@ static __always_inline void skb_ipv6(struct skb_headers *h, const u8 *ip, const 
 	skb_ports(h, head, tail, off == nh + 40 ? ip + 40 : NULL);
 }
 
+static __always_inline u32 skb_tcp_end(const u8 *head, u32 l4)
+{
+	u8 offset = 0;
+
+	bpf_probe_read_kernel(&offset, 1, head + l4 + 12);
+	return l4 + (offset >> 4) * 4;
+}
+
+/* Where the inner transport header of a tunnel's skb ends; `outer`: not known. */
+static __always_inline u32 skb_inner_end(struct sk_buff *skb, struct skb_shared_info *info,
+					 const u8 *head, u32 outer, const bool direct)
+{
+	u32 l4 = SKB_READ(skb, inner_transport_header), type = 0;
+
+	if (l4 < outer || l4 >= SKB_READ(skb, tail))
+		return outer;
+	bpf_core_read(&type, sizeof(type), &info->gso_type);
+	return type & (SKB_GSO_TCPV4 | SKB_GSO_TCPV6) ? skb_tcp_end(head, l4) : l4 + 8;
+}
+
 /* Wire packets of a GSO skb, and the headers that each repeats. */
 static __always_inline void skb_segments(struct sk_buff *skb, struct skb_headers *h, u32 nh,
 					 const u8 *head, const bool direct)
 {
 	struct skb_shared_info *info = (void *)head + SKB_READ(skb, end);
-	u32 headers, payload, n;
+	u32 headers, payload, n, l4 = h->l4;
 	u16 size = 0;
-	u8 offset = 0;
 
 	bpf_core_read(&size, sizeof(size), &info->gso_size);
-	if (!size || !h->l4)
+	if (!size || !l4)
 		return;
-	headers = h->l4 - nh + 8;
-	if (h->key.protocol == IPPROTO_TCP) {
-		bpf_probe_read_kernel(&offset, 1, head + h->l4 + 12);
-		headers = h->l4 - nh + (offset >> 4) * 4;
-	}
+	headers = l4 - nh + 8;
+	if (h->key.protocol == IPPROTO_TCP)
+		headers = skb_tcp_end(head, l4) - nh;
+	else if (BPF_CORE_READ_BITFIELD_PROBED(skb, encapsulation))
+		headers = skb_inner_end(skb, info, head, headers + nh, direct) - nh;
 	if (h->bytes <= headers)
 		return;
 	payload = h->bytes - headers;

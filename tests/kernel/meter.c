@@ -87,6 +87,17 @@ static uint32_t take_delta(void *user, const struct flow_id *id, const struct fl
 	return hint;
 }
 
+static void take_event(void *user, const struct flow_event *event, size_t size)
+{
+	const struct flow_event_drop *drop = (const void *)event;
+	struct meter *meter = user;
+
+	if (event->type != FLOW_EVENT_DROP)
+		return;
+	meter->dropped_packets += drop->drops.packets;
+	meter->dropped_bytes += drop->drops.bytes;
+}
+
 struct flow_fetcher_config meter_config(uint32_t max_flows)
 {
 	return (struct flow_fetcher_config){
@@ -96,7 +107,8 @@ struct flow_fetcher_config meter_config(uint32_t max_flows)
 struct meter *meter_new(const struct flow_fetcher_config *config)
 {
 	struct meter *meter = g_new0(struct meter, 1);
-	const struct flow_fetcher_callbacks callbacks = {.flow = take_delta, .user = meter};
+	const struct flow_fetcher_callbacks callbacks = {
+		.flow = take_delta, .event = take_event, .user = meter};
 	g_autoptr(GError) error = NULL;
 
 	meter->flows = g_hash_table_new_full(meter_id_hash, meter_id_equal, g_free, NULL);

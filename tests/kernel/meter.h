@@ -33,6 +33,8 @@ struct meter {
 	GHashTable *flows; /* struct meter_flow, by id without its ECN bits */
 	uint64_t packets;  /* of all deltas */
 	uint64_t bytes;
+	uint64_t dropped_packets; /* config.drops */
+	uint64_t dropped_bytes;
 };
 
 /* Exits with 77 where the test can't run: not root. Call it first. */

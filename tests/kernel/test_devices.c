@@ -309,9 +309,12 @@ static int open_tun(const char *name, short flags)
 	return fd;
 }
 
-/* TCP in UDP, as a tunnel's receiver gets it from GRO: each segment repeats both sets of headers.
- */
-static void test_segments_in_tunnel(void)
+#define TUNNEL_HEADERS (28 + 8 + 14 + 40)
+#define TUNNEL_PAYLOAD 2990 /* in three segments */
+
+/* Puts TCP in UDP into a tap device, as a tunnel's receiver gets it from GRO. False: this kernel
+ * can't. */
+static bool receive_tunnel(int fd)
 {
 	struct tunnel_header header = {
 		.v1 = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
@@ -322,33 +325,65 @@ static void test_segments_in_tunnel(void)
 		       .csum_offset = 16},
 		.outer_transport = 34,
 		.inner_network = 14 + 28 + 8 + 14};
-	const size_t headers = 28 + 8 + 14 + 40, payload = 2990;
-	int fd = open_tun("tap0", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR), size = sizeof(header);
-	struct meter *meter = new_meter();
-	struct frame outer, inner;
 	struct iovec parts[3] = {{&header, sizeof(header)}};
-	const struct meter_flow *flow;
+	struct frame outer, inner;
+	int size = sizeof(header);
 
 	if (ioctl(fd, TUNSETVNETHDRSZ, &size) ||
 	    ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | OFFLOAD_UDP_TUNNEL)) {
 		g_test_skip("kernel: tun carries no segments in tunnels before 6.17");
-		close(fd);
-		meter_free(meter);
-		return;
+		return false;
 	}
-	attach(meter, "tap0", FLOW_INGRESS);
-	BUILD(&inner, ETH, IP4(0, 9), TCP(80, 81, 0x10), DATA(payload));
+	BUILD(&inner, ETH, IP4(0, 9), TCP(80, 81, 0x10), DATA(TUNNEL_PAYLOAD));
 	BUILD(&outer, ETH, IP4(0, 64), UDP(5000, 4789), DATA(8 + inner.len));
 	parts[1] = (struct iovec){outer.data, 14 + 28 + 8};
 	parts[2] = (struct iovec){inner.data, inner.len};
 	g_assert_cmpint(writev(fd, parts, 3), ==, sizeof(header) + outer.len);
-	await_packets(meter, 0, 3);
-	flow = flow_of(meter, FLOW_INGRESS);
-	g_assert_cmpuint(flow->id.dst_port, ==, 4789);
-	g_assert_cmpuint(flow->metrics.packets, ==, 3);
-	g_assert_cmpuint(flow->metrics.bytes, ==, payload + 3 * headers);
-	g_assert_cmpuint(flow->metrics.max_len, ==, 1000 + headers);
-	g_assert_cmpuint(flow->metrics.min_len, ==, 990 + headers);
+	return true;
+}
+
+/* Each segment repeats both sets of headers. */
+static void test_segments_in_tunnel(void)
+{
+	int fd = open_tun("tap0", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
+	struct meter *meter = new_meter();
+	const struct meter_flow *flow;
+
+	attach(meter, "tap0", FLOW_INGRESS);
+	if (receive_tunnel(fd)) {
+		await_packets(meter, 0, 3);
+		flow = flow_of(meter, FLOW_INGRESS);
+		g_assert_cmpuint(flow->id.dst_port, ==, 4789);
+		g_assert_cmpuint(flow->metrics.packets, ==, 3);
+		g_assert_cmpuint(flow->metrics.bytes, ==, TUNNEL_PAYLOAD + 3 * TUNNEL_HEADERS);
+		g_assert_cmpuint(flow->metrics.max_len, ==, 1000 + TUNNEL_HEADERS);
+		g_assert_cmpuint(flow->metrics.min_len, ==, 990 + TUNNEL_HEADERS);
+	}
+	close(fd);
+	meter_free(meter);
+}
+
+/* Addressed to another host: the kernel drops them all at once, and as many octets are dropped as
+ * were counted. */
+static void test_dropped_segments_in_tunnel(void)
+{
+	struct flow_fetcher_config config = meter_config(256);
+	int fd = open_tun("tap0", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
+	gint64 end_us = g_get_monotonic_time() + PATIENCE_US;
+	struct meter *meter;
+
+	config.drops = true;
+	meter = meter_new(&config);
+	attach(meter, "tap0", FLOW_INGRESS);
+	if (receive_tunnel(fd)) {
+		await_packets(meter, 0, 3);
+		while (!meter->dropped_packets && g_get_monotonic_time() < end_us) {
+			g_usleep(1000);
+			meter_drain(meter);
+		}
+		g_assert_cmpuint(meter->dropped_packets, ==, 3);
+		g_assert_cmpuint(meter->dropped_bytes, ==, TUNNEL_PAYLOAD + 3 * TUNNEL_HEADERS);
+	}
 	close(fd);
 	meter_free(meter);
 }
@@ -425,6 +460,7 @@ int main(int argc, char **argv)
 			     test_headers_outside);
 	g_test_add_func("/devices/segments", test_segments);
 	g_test_add_func("/devices/segments-in-tunnel", test_segments_in_tunnel);
+	g_test_add_func("/devices/dropped-segments-in-tunnel", test_dropped_segments_in_tunnel);
 	g_test_add_func("/devices/no-ethernet", test_no_ethernet);
 	return g_test_run();
 }
