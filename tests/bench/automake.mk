@@ -6,6 +6,17 @@ BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_dra
 BENCH_TOOLS = tests/bench/pairs tests/bench/hook
 EXTRA_PROGRAMS += $(BENCHES) $(BENCH_TOOLS)
 
+# What the scripts use: a source of packets, a count of CPU time.
+BENCH_TOOLS = tests/bench/inject tests/bench/spent
+EXTRA_PROGRAMS += $(BENCH_TOOLS)
+CLEANFILES += tests/bench/inject.skel.h tests/bench/inject.bpf.o $(BENCH_TOOLS)
+EXTRA_DIST += tests/bench/inject.bpf.c tests/bench/router_peers.sh
+tests_bench_inject_SOURCES = tests/bench/inject.c
+tests_bench_inject_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_bench_inject_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
+tests/bench/inject-inject.$(OBJEXT): tests/bench/inject.skel.h
+tests_bench_spent_SOURCES = tests/bench/spent.c
+
 tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
 	@$(MKDIR_P) tests/bench
 	$(bpf_verbose)$(CLANG) $(BPF_CFLAGS) -I$(top_srcdir) $(BPF_SYS_INCLUDES) -c $< -o $@

@@ -10,16 +10,21 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <glib.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "kernel/flow.h"
 #include "kernel/flows.skel.h"
 #include "tests/bench/reference.skel.h"
 
 #define ROUNDS	  15
+#define FEW_HITS  4 /* those that two CPUs do */
 #define REPEAT	  200000
 #define FLOWS	  65536u /* slots of each family's table */
 #define FORWARDED 7	 /* interface whose packets were counted where they came in */
@@ -41,25 +46,32 @@ static void fill_frames(void)
 	frame6[67] = 0x10;
 }
 
-static struct flows_bpf *load_flows(bool precise, bool trackers)
+struct setup {
+	bool precise, dns, rtt;
+	uint32_t slots4; /* 0: FLOWS */
+};
+
+static struct flows_bpf *load_flows(const struct setup *setup)
 {
 	struct flows_bpf *f = flows_bpf__open();
-	uint32_t n_cpus = libbpf_num_possible_cpus();
-	uint32_t groups = FLOWS / FLOW_WAYS;
+	uint32_t n_cpus = libbpf_num_possible_cpus(), groups6 = FLOWS / FLOW_WAYS;
+	uint32_t groups4 = (setup->slots4 ? setup->slots4 : FLOWS) / FLOW_WAYS;
 
-	f->rodata->precise = precise;
-	f->rodata->rtt_enabled = f->rodata->dns_enabled = trackers;
+	f->rodata->precise = setup->precise;
+	f->rodata->rtt_enabled = setup->rtt;
+	f->rodata->dns_enabled = setup->dns;
 	f->rodata->n_dns_ports = 1;
 	((uint16_t *)(void *)f->rodata->dns_ports)[0] = GUINT16_TO_BE(53);
-	f->rodata->one_packet_handicap = precise ? 4 << 20 : 1000;
-	f->rodata->groups4 = f->rodata->groups6 = groups / n_cpus;
+	f->rodata->one_packet_handicap = setup->precise ? 4 << 20 : 1000;
+	f->rodata->groups4 = groups4 / n_cpus;
+	f->rodata->groups6 = groups6 / n_cpus;
 	f->rodata->n_partitions = n_cpus;
 	f->rodata->ring_high = UINT32_MAX;
 	for (int i = 0; i < 4; i++)
 		f->rodata->hash_seed[i] = (uint64_t)g_random_int() << 32 | g_random_int();
-	bpf_map__set_max_entries(f->maps.aggregated_flows, groups);
-	bpf_map__set_max_entries(f->maps.flow_details, groups);
-	bpf_map__set_max_entries(f->maps.aggregated_v6, groups);
+	bpf_map__set_max_entries(f->maps.aggregated_flows, groups4);
+	bpf_map__set_max_entries(f->maps.flow_details, groups4);
+	bpf_map__set_max_entries(f->maps.aggregated_v6, groups6);
 	bpf_map__set_max_entries(f->maps.far_hints, n_cpus * 256);
 	bpf_map__set_max_entries(f->maps.direct_flows, 1 << 22);
 	f->bss->iface_flags[FORWARDED] = FORWARDED << 8 | 1;
@@ -70,12 +82,14 @@ static struct flows_bpf *load_flows(bool precise, bool trackers)
 	return f;
 }
 
-static struct reference_bpf *load_reference(int target_fd)
+/* n_flows: what the hash map has room for. */
+static struct reference_bpf *load_reference(int target_fd, uint32_t n_flows)
 {
-	struct reference_bpf *r = reference_bpf__open_and_load();
+	struct reference_bpf *r = reference_bpf__open();
 	uint32_t zero = 0;
 
-	if (!r) {
+	bpf_map__set_max_entries(r->maps.flows, n_flows);
+	if (reference_bpf__load(r)) {
 		perror("load reference");
 		exit(1);
 	}
@@ -117,97 +131,123 @@ static double median(unsigned *samples, size_t n)
 	return samples[n / 2];
 }
 
-struct bench {
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static void unpin(void)
+{
+	cpu_set_t set;
+
+	memset(&set, 0xff, sizeof(set));
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+enum program { EMPTY, HASH, COARSE, PRECISE, DNS, RTT, TRACKED, N_PROGRAMS };
+
+/* Which program on which packet; the first two are what the others are measured against. */
+static const struct {
 	const char *name;
-	int fd;
-	uint8_t *frame;
-	size_t size;
-	unsigned samples[ROUNDS];
-	uint32_t ingress_ifindex;
+	enum program program;
+	bool ipv6, egress; /* egress: of a packet that was counted where it came in */
+} hits[] = {
+	{"empty program", EMPTY, false, false},
+	{"HASH + atomic add", HASH, false, false},
+	{"IPv4", COARSE, false, false},
+	{"IPv6", COARSE, true, false},
+	{"IPv4, precise", PRECISE, false, false},
+	{"IPv6, precise", PRECISE, true, false},
+	{"IPv4, DNS on", DNS, false, false},
+	{"IPv4, RTT on", RTT, false, false},
+	{"IPv4, trackers on", TRACKED, false, false},
+	{"IPv6, DNS on", DNS, true, false},
+	{"IPv6, RTT on", RTT, true, false},
+	{"IPv6, trackers on", TRACKED, true, false},
+	{"forwarded, at egress", COARSE, false, true},
+	{"forwarded, egress, trackers on", TRACKED, false, true},
+	{"IPv6 forwarded, egress, trackers", TRACKED, true, true},
 };
 
-static void bench_hit(void)
+static const struct setup setups[N_PROGRAMS] = {
+	[PRECISE] = {.precise = true},
+	[DNS] = {.dns = true},
+	[RTT] = {.rtt = true},
+	[TRACKED] = {.dns = true, .rtt = true},
+};
+
+static int hit_fd(struct flows_bpf *const *flows, const struct reference_bpf *r, size_t i)
 {
-	struct flows_bpf *coarse = load_flows(false, false), *precise = load_flows(true, false);
-	struct flows_bpf *tracked = load_flows(false, true);
-	struct flows_bpf *far = load_flows(false, false), *far_tracked = load_flows(false, true);
-	struct reference_bpf *r = load_reference(-1);
-	struct bench cases[] = {
-		{"empty program", bpf_program__fd(r->progs.empty), frame4, sizeof(frame4), {0}},
-		{"HASH + atomic add",
-		 bpf_program__fd(r->progs.hash_atomic),
-		 frame4,
-		 sizeof(frame4),
-		 {0}},
-		{"IPv4",
-		 bpf_program__fd(coarse->progs.ingress_flow_parse),
-		 frame4,
-		 sizeof(frame4),
-		 {0}},
-		{"IPv6",
-		 bpf_program__fd(coarse->progs.ingress_flow_parse),
-		 frame6,
-		 sizeof(frame6),
-		 {0}},
-		{"IPv4, precise",
-		 bpf_program__fd(precise->progs.ingress_flow_parse),
-		 frame4,
-		 sizeof(frame4),
-		 {0}},
-		{"IPv6, precise",
-		 bpf_program__fd(precise->progs.ingress_flow_parse),
-		 frame6,
-		 sizeof(frame6),
-		 {0}},
-		{"IPv4, trackers on",
-		 bpf_program__fd(tracked->progs.ingress_flow_parse),
-		 frame4,
-		 sizeof(frame4),
-		 {0}},
-		{"IPv6, trackers on",
-		 bpf_program__fd(tracked->progs.ingress_flow_parse),
-		 frame6,
-		 sizeof(frame6),
-		 {0}},
-		{"forwarded, at egress",
-		 bpf_program__fd(far->progs.egress_flow_parse),
-		 frame4,
-		 sizeof(frame4),
-		 {0},
-		 FORWARDED},
-		{"forwarded, egress, trackers on",
-		 bpf_program__fd(far_tracked->progs.egress_flow_parse),
-		 frame4,
-		 sizeof(frame4),
-		 {0},
-		 FORWARDED},
-		{"IPv6 forwarded, egress, trackers",
-		 bpf_program__fd(far_tracked->progs.egress_flow_parse),
-		 frame6,
-		 sizeof(frame6),
-		 {0},
-		 FORWARDED},
-	};
-	double empty, hash;
+	if (hits[i].program == EMPTY)
+		return bpf_program__fd(r->progs.empty);
+	if (hits[i].program == HASH)
+		return bpf_program__fd(r->progs.hash_atomic);
+	return bpf_program__fd(hits[i].egress ? flows[hits[i].program]->progs.egress_flow_parse
+					      : flows[hits[i].program]->progs.ingress_flow_parse);
+}
 
-	for (int round = 0; round < ROUNDS; round++)
-		for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
-			cases[i].samples[round] =
-				run_from(cases[i].fd, cases[i].frame, cases[i].size, REPEAT,
-					 cases[i].ingress_ifindex);
-	empty = median(cases[0].samples, ROUNDS);
-	hash = median(cases[1].samples, ROUNDS) - empty;
-	printf("one flow, 64-byte TCP                ns net   ratio to HASH + atomic add\n");
-	for (size_t i = 1; i < G_N_ELEMENTS(cases); i++) {
-		double net = median(cases[i].samples, ROUNDS) - empty;
+static unsigned run_hit(int fd, size_t i)
+{
+	uint8_t *frame = hits[i].ipv6 ? frame6 : frame4;
+	size_t size = hits[i].ipv6 ? sizeof(frame6) : sizeof(frame4);
 
-		printf("  %-32s %7.0f   %.2f\n", cases[i].name, net, net / hash);
+	return run_from(fd, frame, size, REPEAT, hits[i].egress ? FORWARDED : 0);
+}
+
+/* The other CPU does the same all the time, until it is ended. */
+static pid_t start_neighbour(int fd, size_t i)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	pin(1);
+	for (;;)
+		run_hit(fd, i);
+}
+
+static void print_hits(const char *title, unsigned samples[][ROUNDS], size_t n)
+{
+	double empty = median(samples[0], ROUNDS), hash = median(samples[1], ROUNDS) - empty;
+
+	printf("%-36s ns net   ratio to HASH + atomic add\n", title);
+	for (size_t i = 1; i < n; i++) {
+		double net = median(samples[i], ROUNDS) - empty;
+
+		printf("  %-32s %7.0f   %.2f\n", hits[i].name, net, net / hash);
 	}
-	flows_bpf__destroy(coarse);
-	flows_bpf__destroy(precise);
-	flows_bpf__destroy(tracked);
-	flows_bpf__destroy(far);
-	flows_bpf__destroy(far_tracked);
+}
+
+static void bench_hits(void)
+{
+	struct flows_bpf *flows[N_PROGRAMS] = {NULL};
+	struct reference_bpf *r = load_reference(-1, FLOWS);
+	unsigned alone[G_N_ELEMENTS(hits)][ROUNDS], both[FEW_HITS][ROUNDS];
+
+	for (int i = COARSE; i < N_PROGRAMS; i++)
+		flows[i] = load_flows(&setups[i]);
+	for (int round = 0; round < ROUNDS; round++)
+		for (size_t i = 0; i < G_N_ELEMENTS(hits); i++)
+			alone[i][round] = run_hit(hit_fd(flows, r, i), i);
+	print_hits("one flow, 64-byte TCP", alone, G_N_ELEMENTS(hits));
+	pin(0);
+	for (int round = 0; round < ROUNDS && sysconf(_SC_NPROCESSORS_ONLN) > 1; round++)
+		for (size_t i = 0; i < FEW_HITS; i++) {
+			pid_t neighbour = start_neighbour(hit_fd(flows, r, i), i);
+
+			both[i][round] = run_hit(hit_fd(flows, r, i), i);
+			kill(neighbour, SIGKILL);
+			waitpid(neighbour, NULL, 0);
+		}
+	unpin();
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		print_hits("two CPUs on the one flow", both, FEW_HITS);
+	for (int i = COARSE; i < N_PROGRAMS; i++)
+		flows_bpf__destroy(flows[i]);
 	reference_bpf__destroy(r);
 }
 
@@ -234,9 +274,10 @@ static unsigned run_new(struct reference_bpf *r, struct ring_buffer *ring, unsig
 
 static void bench_new(void)
 {
-	struct flows_bpf *f = load_flows(false, false);
-	struct reference_bpf *drive = load_reference(bpf_program__fd(f->progs.ingress_flow_parse));
-	struct reference_bpf *idle = load_reference(-1);
+	struct flows_bpf *f = load_flows(&(struct setup){0});
+	struct reference_bpf *drive =
+		load_reference(bpf_program__fd(f->progs.ingress_flow_parse), FLOWS);
+	struct reference_bpf *idle = load_reference(-1, FLOWS);
 	struct ring_buffer *ring =
 		ring_buffer__new(bpf_map__fd(f->maps.direct_flows), drop_record, NULL, NULL);
 	unsigned empty[ROUNDS], hash[ROUNDS], ours[ROUNDS], n = 56000;
@@ -249,7 +290,7 @@ static void bench_new(void)
 	idle->data->n_flows = UINT32_MAX;
 	run_new(drive, ring, 2 * FLOWS); /* from now on each new flow pushes another out */
 	for (int round = 0; round < ROUNDS; round++) {
-		struct reference_bpf *fresh = load_reference(-1);
+		struct reference_bpf *fresh = load_reference(-1, FLOWS);
 
 		fresh->data->n_flows = UINT32_MAX;
 		empty[round] = run_new(idle, NULL, n);
@@ -273,9 +314,14 @@ static void bench_new(void)
 /* Many flows, in random order: here the cache decides. */
 static void bench_many(unsigned n_flows)
 {
-	struct flows_bpf *f = load_flows(false, false);
-	struct reference_bpf *ours = load_reference(bpf_program__fd(f->progs.ingress_flow_parse));
-	struct reference_bpf *hash = load_reference(-1), *idle = load_reference(-1);
+	uint32_t n_cpus = libbpf_num_possible_cpus();
+	/* each CPU has its part of the table, and all packets come on one */
+	struct flows_bpf *f =
+		load_flows(&(struct setup){.slots4 = (n_flows + n_flows / 2) * n_cpus});
+	struct reference_bpf *ours =
+		load_reference(bpf_program__fd(f->progs.ingress_flow_parse), FLOWS);
+	struct reference_bpf *hash = load_reference(-1, MAX(n_flows, FLOWS));
+	struct reference_bpf *idle = load_reference(-1, FLOWS);
 	unsigned a[ROUNDS], b[ROUNDS], c[ROUNDS];
 	uint32_t zero = 0;
 	int empty_fd = bpf_program__fd(idle->progs.empty);
@@ -305,11 +351,12 @@ int main(void)
 {
 	setbuf(stdout, NULL);
 	fill_frames();
-	bench_hit();
+	bench_hits();
 	bench_new();
 	printf("random order over                    ns net   ratio\n");
 	bench_many(1000);
 	bench_many(10000);
-	bench_many(24000);
+	bench_many(65536);
+	bench_many(1000000);
 	return 0;
 }
