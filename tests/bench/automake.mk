@@ -3,19 +3,8 @@
 EXTRA_DIST += tests/bench/automake.mk tests/bench/reference.bpf.c tests/bench/router.sh tests/bench/router_lib.sh tests/bench/inline.sh tests/bench/empty.bpf.c tests/bench/README.md
 CLEANFILES += tests/bench/reference.skel.h tests/bench/reference.bpf.o tests/bench/empty.skel.h tests/bench/empty.bpf.o $(BENCHES) $(BENCH_TOOLS)
 BENCHES = tests/bench/bench_kernel tests/bench/bench_cache tests/bench/bench_drain tests/bench/bench_send tests/bench/bench_signals
-BENCH_TOOLS = tests/bench/pairs tests/bench/hook
+BENCH_TOOLS = tests/bench/pairs tests/bench/hook tests/bench/inject tests/bench/spent
 EXTRA_PROGRAMS += $(BENCHES) $(BENCH_TOOLS)
-
-# What the scripts use: a source of packets, a count of CPU time.
-BENCH_TOOLS = tests/bench/inject tests/bench/spent
-EXTRA_PROGRAMS += $(BENCH_TOOLS)
-CLEANFILES += tests/bench/inject.skel.h tests/bench/inject.bpf.o $(BENCH_TOOLS)
-EXTRA_DIST += tests/bench/inject.bpf.c tests/bench/router_peers.sh
-tests_bench_inject_SOURCES = tests/bench/inject.c
-tests_bench_inject_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
-tests_bench_inject_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
-tests/bench/inject-inject.$(OBJEXT): tests/bench/inject.skel.h
-tests_bench_spent_SOURCES = tests/bench/spent.c
 
 tests/bench/%.bpf.o: $(top_srcdir)/tests/bench/%.bpf.c
 	@$(MKDIR_P) tests/bench
@@ -50,6 +39,15 @@ tests_bench_pairs_LDADD = -lm
 tests_bench_hook_SOURCES = tests/bench/hook.c
 tests_bench_hook_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
 tests_bench_hook_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
+
+# What router.sh uses: a source of packets, a count of CPU time.
+EXTRA_DIST += tests/bench/inject.bpf.c tests/bench/router_peers.sh
+CLEANFILES += tests/bench/inject.skel.h tests/bench/inject.bpf.o
+tests_bench_inject_SOURCES = tests/bench/inject.c
+tests_bench_inject_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_bench_inject_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
+tests/bench/inject-inject.$(OBJEXT): tests/bench/inject.skel.h
+tests_bench_spent_SOURCES = tests/bench/spent.c
 
 .PHONY: bench
 bench: $(BENCHES) $(BENCH_TOOLS) tests/bench/reference.bpf.o

@@ -27,12 +27,12 @@ for e in ${EXPORTERS:-none bpflowd softflowd pmacctd yaf fprobe}; do
 done
 
 round() { # EXPORTER FLOWS
-	local so_far=0 process=0 heard=0 accounted=0 records=0 packets=$((turns * repeat * burst))
+	local so_far=0 process=0 heard=0 records=0 packets=$((turns * repeat * burst))
 	rm -rf "$work/nfcapd"
 	collector_start
 	"start_$1"
 	[[ -z $exporter_pid ]] || so_far=$(spent_so_far "$exporter_pid")
-	taskset -c 0 chrt -f 1 "$inject" --flows "$2"  --turns "$turns" --repeat "$repeat" \
+	taskset -c 0 chrt -f 1 "$inject" --flows "$2" --turns "$turns" --repeat "$repeat" \
 		"$id-router:lan1:$burst" "$id-bare:lan1:$burst" >"$work/turns" || bail "inject failed"
 	[[ -z $exporter_pid ]] || finish "$1"
 	nfcapd_stop router 9995
