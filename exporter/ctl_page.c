@@ -398,7 +398,7 @@ static void add_table(GPtrArray *lines, const json_t *rows, size_t n_rows,
 		if (i < n_rows)
 			json_array_append(shown, (json_t *)row);
 	}
-	ctl_table_write(out, shown, columns, n_columns);
+	ctl_table_write(out, shown, columns, n_columns, 0);
 	json_decref(shown);
 	parts = g_strsplit(out->str, "\n", -1);
 	for (i = 0; parts[i] && *parts[i]; i++)

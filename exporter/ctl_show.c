@@ -5,6 +5,8 @@
 #include "ctl.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "ctl_table.h"
 
@@ -66,7 +68,7 @@ static const struct ctl_column collector_columns[] = {
 	{"FLOWS", "sent_flows", ctl_count, .right = true},
 	{"PACKETS", "sent_packets", ctl_count, .right = true},
 	{"MESSAGES", "sent_messages", ctl_count, .right = true},
-	{"QUEUE", "queued_bytes", ctl_size, .right = true},
+	{"QUEUE-BYTES", "queued_bytes", ctl_size, .right = true},
 	{"LOST-FLOWS", "lost_flows", ctl_count, .right = true},
 	{"LOST-PACKETS", "lost_packets", ctl_count, .right = true},
 	{"ERROR", "last_error", ctl_text},
@@ -121,13 +123,21 @@ bool ctl_show_knows(const char *what)
 	return show && show->array;
 }
 
+/* 0: not on a terminal, whoever reads takes lines of any length. */
+static size_t screen_width(void)
+{
+	struct winsize size;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 static void print_table(const struct show *show, const json_t *answer)
 {
 	const json_t *array = json_object_get(answer, show->array);
 	json_t *made = show->rows ? show->rows(array) : NULL;
 	g_autoptr(GString) out = g_string_new(NULL);
 
-	ctl_table_write(out, made ? made : array, show->columns, show->n_columns);
+	ctl_table_write(out, made ? made : array, show->columns, show->n_columns, screen_width());
 	fputs(out->str, stdout);
 	json_decref(made);
 }

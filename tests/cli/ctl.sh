@@ -63,15 +63,23 @@ lan0                    2  yes  yes      tcx      tcx             10       1000 
 we?[31mird?  blue       3                                          0          0            0           0  no permission
 END
 table "show collectors" show collectors <<'END'
-COLLECTOR  ADDRESS               PROTOCOL  TRANSPORT  TEMPLATE  STATE  FLOWS  PACKETS  MESSAGES  QUEUE  LOST-FLOWS  LOST-PACKETS  ERROR
-primary    [2001:db8::10]:4739   ipfix     tcp        standard  down      12      345         6   1.5k           2            17  connection refused
-archive    /var/lib/flows.ipfix  ipfix     file       full      up        14      362         7      0           0             0
+COLLECTOR  ADDRESS               PROTOCOL  TRANSPORT  TEMPLATE  STATE  FLOWS  PACKETS  MESSAGES  QUEUE-BYTES  LOST-FLOWS  LOST-PACKETS  ERROR
+primary    [2001:db8::10]:4739   ipfix     tcp        standard  down      12      345         6         1.5k           2            17  connection refused
+archive    /var/lib/flows.ipfix  ipfix     file       full      up        14      362         7            0           0             0
 END
 table "show templates" show templates <<'END'
 TEMPLATE  FORMAT   ID  RECORD  FIELDS
 standard  ipfix   256  ipv4    sourceIPv4Address octetDeltaCount
 standard  ipfix   257  ipv6    sourceIPv6Address
 END
+script -qc "stty cols 60; $bpflowctl -s $socket show templates" /dev/null </dev/null | tr -d '\r' >"$work/got"
+cat >"$work/wanted" <<'END'
+TEMPLATE  FORMAT   ID  RECORD  FIELDS
+standard  ipfix   256  ipv4    sourceIPv4Address
+                               octetDeltaCount
+standard  ipfix   257  ipv6    sourceIPv6Address
+END
+check "show templates: no wider than the terminal" diff -u "$work/wanted" "$work/got"
 table "show drops" show drops <<'END'
 REASON          CAUSE  INTERFACE  NETNS  PACKETS  OCTETS
 NETFILTER_DROP      8  lan0                   50    4200
