@@ -67,7 +67,8 @@ static const char *const merges[] = {
 	[FIELD_MERGE_MIN] = "min",	[FIELD_MERGE_LOW] = "min",
 	[FIELD_MERGE_MAX] = "max",	[FIELD_MERGE_OR] = "or",
 	[FIELD_MERGE_FIRST] = "first",	[FIELD_MERGE_LAST] = "latest",
-	[FIELD_MERGE_ALONG] = "latest", [FIELD_MERGE_NONE] = "derived",
+	[FIELD_MERGE_ALONG] = "latest", [FIELD_MERGE_KEYED] = "derived",
+	[FIELD_MERGE_NONE] = "derived",
 };
 
 const char *field_type_name(const struct field *field)
@@ -115,6 +116,11 @@ const struct field *field_in_v9(const struct field *field)
 	if (field->id && field + 1 < field_table + field_count && !field[1].id && field[1].v9)
 		return field + 1;
 	return NULL;
+}
+
+bool field_is_key(const struct field *field)
+{
+	return field->merge == FIELD_MERGE_KEY || field->merge == FIELD_MERGE_KEYED;
 }
 
 uint64_t field_number(const struct field *field, const struct flow_record *record)

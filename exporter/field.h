@@ -44,6 +44,7 @@ enum field_merge {
 	FIELD_MERGE_FIRST,
 	FIELD_MERGE_LAST,
 	FIELD_MERGE_ALONG,
+	FIELD_MERGE_KEYED,
 	FIELD_MERGE_NONE,
 };
 
@@ -87,6 +88,9 @@ uint16_t field_type_size(const struct field *field);
 
 /* Unsigned number, which may be sent in fewer octets (RFC 7011 6.2). */
 bool field_is_number(const struct field *field);
+
+/* Two flows of the same key have the same value. */
+bool field_is_key(const struct field *field);
 
 /* Value of a field of a number or time type as it stands in the record. */
 uint64_t field_number(const struct field *field, const struct flow_record *record);

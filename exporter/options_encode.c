@@ -22,8 +22,16 @@
 #define NAMESPACE_NUMBER   24
 #define OBSERVATION_DOMAIN 149
 #define EXPORTING_PROCESS  144
+#define TEMPLATE_ID	   145
+#define FLOW_KEY_INDICATOR 173
 
-enum option_rows { ROWS_ONE, ROWS_INTERFACES, ROWS_FOREIGN_INTERFACES, ROWS_DROP_REASONS };
+enum option_rows {
+	ROWS_ONE,
+	ROWS_INTERFACES,
+	ROWS_FOREIGN_INTERFACES,
+	ROWS_DROP_REASONS,
+	ROWS_TEMPLATES,
+};
 
 struct option_field {
 	uint16_t id;
@@ -48,6 +56,8 @@ struct row {
 	struct options options;
 	struct options_interface interface;
 	struct options_drop_reason drop_reason;
+	uint16_t template_id;
+	uint64_t flow_keys; /* bit n: field n of the template is part of the key */
 };
 
 #define IN_ROW(kind_, own_, id_, length_, member)                                         \
@@ -119,6 +129,10 @@ static const struct option_form forms[] = {
 	 .own = true,
 	 .fields = {OWN_NUMBER(DROP_CAUSE, 4, drop_reason.cause),
 		    OWN_TEXT(DROP_CAUSE_NAME, 64, drop_reason.name)}},
+	/* RFC 7011 4.4 */
+	{.rows = ROWS_TEMPLATES,
+	 .n_scope = 1,
+	 .fields = {NUMBER(TEMPLATE_ID, 2, template_id), NUMBER(FLOW_KEY_INDICATOR, 8, flow_keys)}},
 };
 
 static uint16_t count_fields(const struct option_form *form)
@@ -214,9 +228,14 @@ static uint64_t load_number(const uint8_t *at, uint8_t size)
 {
 	uint64_t u64;
 	uint32_t u32;
+	uint16_t u16;
 
 	if (size == 1)
 		return *at;
+	if (size == 2) {
+		memcpy(&u16, at, sizeof(u16));
+		return u16;
+	}
 	if (size == 4) {
 		memcpy(&u32, at, sizeof(u32));
 		return u32;
@@ -258,7 +277,8 @@ static void put_record(struct sets *sets, const struct option_form *form, uint16
 		sets_close(sets);
 }
 
-static unsigned int count_rows(const struct option_form *form, const struct options *options)
+static unsigned int count_rows(const struct encoder_config *config, const struct option_form *form,
+			       const struct options *options)
 {
 	switch (form->rows) {
 	case ROWS_INTERFACES:
@@ -266,13 +286,33 @@ static unsigned int count_rows(const struct option_form *form, const struct opti
 		return options->interfaces->len;
 	case ROWS_DROP_REASONS:
 		return options->drop_reasons->len;
-	default:
-		return 1;
+	case ROWS_TEMPLATES:
+		return config->template->records->len;
+	case ROWS_ONE:
+		break;
 	}
+	return 1;
+}
+
+static uint64_t flow_keys(const struct template_record *record)
+{
+	uint64_t keys = 0;
+
+	_Static_assert(TEMPLATE_MAX_FIELDS <= 64, "a bit for each field");
+	for (uint32_t i = 0; i < record->n_fields; i++)
+		keys |= (uint64_t)field_is_key(record->fields[i].field) << i;
+	return keys;
+}
+
+static void fill_template_row(struct row *row, const struct template_record *record)
+{
+	row->template_id = record->id;
+	row->flow_keys = flow_keys(record);
 }
 
 /* The row's own part; false if it is not for this form. */
-static bool fill_row(struct row *row, const struct option_form *form, unsigned int index)
+static bool fill_row(struct row *row, const struct encoder_config *config,
+		     const struct option_form *form, unsigned int index)
 {
 	const struct options *options = &row->options;
 
@@ -281,6 +321,10 @@ static bool fill_row(struct row *row, const struct option_form *form, unsigned i
 	if (form->rows == ROWS_DROP_REASONS) {
 		row->drop_reason =
 			g_array_index(options->drop_reasons, struct options_drop_reason, index);
+		return true;
+	}
+	if (form->rows == ROWS_TEMPLATES) {
+		fill_template_row(row, g_ptr_array_index(config->template->records, index));
 		return true;
 	}
 	row->interface = g_array_index(options->interfaces, struct options_interface, index);
@@ -301,8 +345,8 @@ void options_records(const struct encoder_config *config, const struct options *
 	for (unsigned int i = 0; i < G_N_ELEMENTS(forms); i++) {
 		if (!is_told(config, &forms[i]))
 			continue;
-		for (unsigned int j = 0; j < count_rows(&forms[i], options); j++)
-			if (fill_row(&row, &forms[i], j))
+		for (unsigned int j = 0; j < count_rows(config, &forms[i], options); j++)
+			if (fill_row(&row, config, &forms[i], j))
 				put_record(&sets, &forms[i], config->template->options_id + i, &row,
 					   messages);
 	}

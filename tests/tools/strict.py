@@ -37,7 +37,7 @@ ELEMENTS = {
     83: (None, "string"), 89: (4, "uint"), 132: (8, "uint"), 133: (8, "uint"), 136: (1, "uint"), 138: (8, "uint"),
     139: (2, "uint"), 144: (4, "uint"), 145: (2, "uint"), 149: (4, "uint"), 152: (8, "msec"), 153: (8, "msec"),
     160: (8, "msec"), 164: (8, "uint"), 165: (8, "uint"), 166: (8, "uint"), 167: (8, "uint"), 168: (8, "uint"),
-    341: (None, "string"), 344: (None, "string"),
+    173: (8, "uint"), 341: (None, "string"), 344: (None, "string"),
 }
 FLOW_KEY = ("source", 7, "destination", 11, 4)
 
@@ -231,7 +231,7 @@ class Checker:
         while body.left() >= max(template.least, 1):
             if version == V9 and body.left() < 4 and template.least < 4 and not any(body.data[body.at :]):
                 break
-            self.record(template_id, template, body, exported_s)
+            self.record(template_id, template, body, domain, exported_s)
             count += 1
         self.padding(body, template.least if version == IPFIX else 4)
         if not count:
@@ -245,7 +245,7 @@ class Checker:
         if any(body.octets(left)):
             self.error("padding is not zero")
 
-    def record(self, template_id, template, body, exported_s):
+    def record(self, template_id, template, body, domain, exported_s):
         values = {}
         for field in template.fields:
             length = field.length
@@ -262,8 +262,17 @@ class Checker:
         self.count["records"] += 1
         if template.options:
             self.count["options_records"] += 1
+            if 173 in values:
+                self.flow_keys(self.templates.get((domain, values.get(145))), values)
             return
         self.flow(values, exported_s)
+
+    def flow_keys(self, template, values):
+        self.count["flow_keys"] += 1
+        if not template or template.options:
+            self.error(f"flow keys of {values.get(145)}, which is no template of flows")
+        elif not 0 < values[173] < 1 << len(template.fields):
+            self.error(f"flow keys {values[173]:#x} of {len(template.fields)} fields")
 
     def flow(self, values, exported_s):
         self.count["flow_records"] += 1
@@ -298,7 +307,7 @@ class Checker:
 
     def report(self):
         names = ("messages", "records", "flow_records", "options_records", "templates", "withdrawals", "packets",
-                 "octets", "sequence_gaps", "missing_templates", "errors")
+                 "octets", "sequence_gaps", "missing_templates", "flow_keys", "errors")
         report = {name: self.count[name] for name in names}
         report["domains"] = sorted({domain for _, domain in self.expected})
         report["sessions"] = len({session for session, _ in self.expected})

@@ -13,7 +13,7 @@ static void count_merges(uint8_t *merges, size_t begin, size_t end)
 	for (size_t i = 0; i < field_count; i++) {
 		const struct field *field = &field_table[i];
 
-		if (field->merge == FIELD_MERGE_NONE || field->merge == FIELD_MERGE_KEY)
+		if (field->merge == FIELD_MERGE_NONE || field_is_key(field))
 			continue;
 		if (field->offset < begin || field->offset >= end)
 			continue;

@@ -255,7 +255,8 @@ static void many_options(gconstpointer data)
 {
 	enum encoder_format format = GPOINTER_TO_INT(data);
 	const char *template = format == ENCODER_IPFIX ? "full" : "standard";
-	/* IPFIX: 2 x sampling, 3 x statistics, boot; NetFlow v9: 2 x sampling, statistics */
+	/* IPFIX: 2 x sampling, 3 x statistics, boot, flow keys of each record; NetFlow v9: 2 x
+	 * sampling, statistics */
 	unsigned int expected = format == ENCODER_IPFIX ? 6 + 203 + 500 : 3 + 202;
 	unsigned int n_records = 0;
 	g_autoptr(GPtrArray) messages = NULL;
@@ -263,6 +264,8 @@ static void many_options(gconstpointer data)
 	struct fixture fixture;
 
 	fixture_init(&fixture, template, format, 600);
+	if (format == ENCODER_IPFIX)
+		expected += fixture.template->records->len;
 	fixture_options(&options);
 	for (unsigned int i = 0; i < 200; i++) {
 		struct options_interface interface = {.ifindex = 1000 + i};
@@ -287,6 +290,33 @@ static void many_options(gconstpointer data)
 		n_records += message->n_records;
 	}
 	g_assert_cmpuint(n_records, ==, expected);
+	options_clear(&options);
+	fixture_clear(&fixture);
+}
+
+/* RFC 7011 4.4: which fields of each template are the key. */
+static void flow_keys(void)
+{
+	static const char template[] =
+		"common: [flowStartMilliseconds, flowEndMilliseconds, protocolIdentifier]\n"
+		"records:\n"
+		"  - {name: a, match: [ipv4], fields: [sourceIPv4Address, packetDeltaCount, "
+		"destinationTransportPort]}\n"
+		"  - {name: b, fields: [octetDeltaCount, tcpControlBits, ethernetType]}\n";
+	g_autoptr(GPtrArray) messages = NULL;
+	struct options options;
+	struct fixture fixture;
+	const struct message *last;
+
+	fixture_init(&fixture, template, ENCODER_IPFIX, 1420);
+	options_init(&options);
+	messages = encoder_options(fixture.encoder, &options);
+	last = messages->pdata[messages->len - 1];
+	g_assert_cmpuint(last->size, >, 20);
+	g_assert_cmpmem(last->body + last->size - 20, 20,
+			"\x01\x00\0\0\0\0\0\0\0\x25"
+			"\x01\x01\0\0\0\0\0\0\0\x24",
+			20);
 	options_clear(&options);
 	fixture_clear(&fixture);
 }
@@ -351,6 +381,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/ipfix/fill", fill);
 	g_test_add_func("/ipfix/too_large", too_large);
 	g_test_add_func("/ipfix/types_come_first", types_come_first);
+	g_test_add_func("/ipfix/flow_keys", flow_keys);
 	g_test_add_data_func("/ipfix/many_options", GINT_TO_POINTER(ENCODER_IPFIX), many_options);
 	g_test_add_data_func("/netflow9/many_options", GINT_TO_POINTER(ENCODER_NETFLOW9),
 			     many_options);
