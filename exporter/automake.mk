@@ -55,6 +55,7 @@ libexporter_a_SOURCES = \
 	exporter/interfaces.c exporter/interfaces.h \
 	exporter/interfaces_device.c exporter/interfaces_device.h \
 	exporter/interfaces_link.c exporter/interfaces_link.h \
+	exporter/interfaces_message.c exporter/interfaces_message.h \
 	exporter/interfaces_netns.c exporter/interfaces_netns.h \
 	exporter/outputs.c exporter/outputs.h exporter/outputs_private.h \
 	exporter/outputs_group.c exporter/outputs_reload.c \

@@ -6,30 +6,8 @@
 
 #include <glib.h>
 #include <stdbool.h>
-#include <stdint.h>
 
-/* One device as the kernel tells it. */
-struct link {
-	uint32_t ifindex;
-	uint32_t master;
-	uint32_t lower; /* IFLA_LINK, 0 if it is in another namespace */
-	uint16_t link_type;
-	uint16_t vlan;
-	bool up;
-	char name[16];
-	char description[64];
-	char kind[16]; /* IFLA_INFO_KIND, "" if none */
-	uint8_t address[32];
-	uint8_t address_size;
-};
-
-struct link_callbacks {
-	void (*changed)(void *user, const struct link *link);
-	void (*gone)(void *user, uint32_t ifindex);
-	/* The dump is complete: devices that `changed` hasn't told of don't exist. */
-	void (*complete)(void *user);
-	void *user;
-};
+#include "interfaces_message.h"
 
 struct link_monitor;
 
