@@ -192,9 +192,11 @@ static void take_record(struct flow_fetcher *f, const void *data, size_t size)
 {
 	const struct flow_event *e = data;
 
-	if (e->type == FLOW_EVENT_SLOT4 && e->index < f->n_slots4)
+	if (e->type == FLOW_EVENT_SLOT4 && size >= sizeof(struct flow_event_slot4) &&
+	    e->index < f->n_slots4)
 		ring_slot4(f, data);
-	else if (e->type == FLOW_EVENT_SLOT6 && e->index < f->n_slots6)
+	else if (e->type == FLOW_EVENT_SLOT6 && size >= sizeof(struct flow_event_slot6) &&
+		 e->index < f->n_slots6)
 		ring_slot6(f, data);
 	else if (e->type == FLOW_EVENT_DROP && size >= sizeof(struct flow_event_drop_slot))
 		fetcher_drops_slot(f, data);

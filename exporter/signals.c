@@ -57,12 +57,29 @@ void signals_free(struct signals *s)
 	g_free(s);
 }
 
+/* Of a kind that is for us, and all there. */
+static bool is_whole(const struct flow_event *event, size_t size)
+{
+	switch (event->type) {
+	case FLOW_EVENT_DROP:
+		return size >= sizeof(struct flow_event_drop);
+	case FLOW_EVENT_DNS:
+		return size >= offsetof(struct flow_event_dns, message);
+	case FLOW_EVENT_RTT:
+		return size >= sizeof(struct flow_event_rtt);
+	default:
+		return false;
+	}
+}
+
 void signals_event(void *user, const struct flow_event *event, size_t size)
 {
 	static const uint8_t zero[8];
 	struct signals *s = user;
 	uint64_t head = size;
 
+	if (!is_whole(event, size))
+		return;
 	if (s->waiting->len > WAITING_MAX)
 		signals_apply(s);
 	g_byte_array_append(s->waiting, (const uint8_t *)&head, sizeof(head));
