@@ -41,12 +41,12 @@ static const char *const field_keys[] = {"name", "length", "only"};
 static void load_file(struct loader *loader, const struct yaml_node *root);
 static void free_record(struct template_record *record);
 
-struct template *template_load(const char *path, int format, uint32_t max_message_size,
-			       struct yaml_errors *errors)
+/* Makes the template of a root that was read, or not, with that error. */
+static struct template *make_template(const char *path, const struct yaml_node *root,
+				      const GError *error, int format, uint32_t max_message_size,
+				      struct yaml_errors *errors)
 {
 	struct loader loader = {.template = g_new0(struct template, 1)};
-	struct yaml_node *root;
-	GError *error = NULL;
 	unsigned int n_errors;
 
 	yaml_errors_init(&loader.errors, path);
@@ -60,13 +60,10 @@ struct template *template_load(const char *path, int format, uint32_t max_messag
 					       .template = loader.template,
 					       .format = format,
 					       .max_message_size = max_message_size};
-	root = yaml_load_file(path, &error);
 	if (root)
 		load_file(&loader, root);
 	else
 		g_ptr_array_add(loader.errors.messages, g_strdup(error->message));
-	g_clear_error(&error);
-	yaml_node_free(root);
 
 	n_errors = loader.errors.messages->len;
 	for (unsigned int i = 0; i < n_errors; i++)
@@ -76,6 +73,30 @@ struct template *template_load(const char *path, int format, uint32_t max_messag
 		return loader.template;
 	template_free(loader.template);
 	return NULL;
+}
+
+struct template *template_load(const char *path, int format, uint32_t max_message_size,
+			       struct yaml_errors *errors)
+{
+	g_autoptr(GError) error = NULL;
+	struct yaml_node *root = yaml_load_file(path, &error);
+	struct template *template =
+		make_template(path, root, error, format, max_message_size, errors);
+
+	yaml_node_free(root);
+	return template;
+}
+
+struct template *template_parse(const char *name, const char *text, size_t length, int format,
+				uint32_t max_message_size, struct yaml_errors *errors)
+{
+	g_autoptr(GError) error = NULL;
+	struct yaml_node *root = yaml_load_text(name, text, length, &error);
+	struct template *template =
+		make_template(name, root, error, format, max_message_size, errors);
+
+	yaml_node_free(root);
+	return template;
 }
 
 static void free_record(struct template_record *record)

@@ -60,6 +60,9 @@ struct template
  * 0: not checked. */
 struct template *template_load(const char *path, int format, uint32_t max_message_size,
 			       struct yaml_errors *errors);
+/* As template_load from memory; name stands in messages. */
+struct template *template_parse(const char *name, const char *text, size_t length, int format,
+				uint32_t max_message_size, struct yaml_errors *errors);
 /* Another owner, who frees it too. */
 struct template *template_ref(struct template *template);
 void template_free(struct template *template); /* NULL is fine */
