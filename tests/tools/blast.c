@@ -70,6 +70,7 @@ struct result {
 struct frame {
 	size_t size;
 	uint32_t ip_size;
+	uint8_t pad[2]; /* the IP header lies aligned behind a link header of 14, 18 or 22 octets */
 	uint8_t data[FRAME_MAX];
 };
 

@@ -99,6 +99,7 @@ static void twice(void)
 	g_assert_nonnull(strstr(error->message, "can't become account \"daemon\""));
 }
 
+#ifdef WITH_SECCOMP
 static void filtered(void)
 {
 	g_autoptr(GError) error = NULL;
@@ -114,6 +115,7 @@ static void filtered(void)
 	g_assert_cmpint(socket(AF_INET, SOCK_DGRAM, 0), >=, 0);
 	g_assert_cmphex(status("\nSeccomp:"), ==, 2);
 }
+#endif
 
 static void test_filter(void)
 {
