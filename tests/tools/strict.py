@@ -62,7 +62,10 @@ class Field:
         if self.kind == "mac":
             return octets.hex(":")
         if self.kind == "string":
-            return octets.rstrip(b"\0").decode("utf-8")
+            text = octets.rstrip(b"\0")
+            if b"\0" in text:
+                raise UnicodeDecodeError("utf-8", text, text.index(b"\0"), text.index(b"\0") + 1, "NUL")
+            return text.decode("utf-8")
         if self.kind is None and (self.length == VARIABLE or len(octets) > 8):
             return octets.hex()
         return int.from_bytes(octets, "big")
@@ -204,7 +207,9 @@ class Checker:
         old = self.templates.get((domain, template_id))
         if old and (old.fields != fields or old.options != options):
             self.error(f"template {template_id} changed its meaning")
-        self.templates[domain, template_id] = Template(fields, options)
+        self.templates[domain, template_id] = template = Template(fields, options)
+        if not template.least:
+            self.error(f"template {template_id}: its records are empty")
 
     def field(self, body, version, scope):
         element, length, enterprise = body.number(2), body.number(2), 0
@@ -218,6 +223,7 @@ class Checker:
             self.error(f"element {field.name}: length {length}")
         if field.natural and (length > field.natural or (fixed and length != field.natural)):
             self.error(f"element {field.name}: length {length}, natural {field.natural}")
+            field.kind = "wrong"  # its values mean nothing
         return field
 
     # ---- data
@@ -227,8 +233,10 @@ class Checker:
         if not template:
             self.count["missing_templates"] += 1
             raise Malformed(f"data set {template_id} before its template")
+        if not template.least:
+            raise Malformed(f"data set {template_id} of empty records")
         count = 0
-        while body.left() >= max(template.least, 1):
+        while body.left() >= template.least:
             if version == V9 and body.left() < 4 and template.least < 4 and not any(body.data[body.at :]):
                 break
             self.record(template_id, template, body, domain, exported_s)
@@ -253,6 +261,8 @@ class Checker:
                 length = body.number(1)
                 length = body.number(2) if length == 255 else length
             octets = body.octets(length)
+            if field.kind == "wrong":
+                continue
             try:
                 values[field.name] = field.value(octets)
             except UnicodeDecodeError:
@@ -277,7 +287,7 @@ class Checker:
     def flow(self, values, exported_s):
         self.count["flow_records"] += 1
         start, end = values.get(152), values.get(153)
-        if start is not None and not start <= end < (exported_s + 2) * 1000:
+        if start is not None and end is not None and not start <= end < (exported_s + 2) * 1000:
             self.error(f"flow from {start} to {end}, exported at {exported_s} s")
         packets, octets = values.get(2, 0), values.get(1, 0)
         if packets == 0 and not values.get(133) and octets:
