@@ -9,22 +9,7 @@ require_root jq dnsmasq ss
 netns_add a b
 veth_pair a veth0 b veth1
 name_server
-daemon_config "$work/bpflowd.yaml" <<-END
-	metering:
-	  interfaces: [veth1, extra]
-	  direction: ingress
-	  drain_interval: 50ms
-	  active_timeout: 1s
-	  idle_timeout: 1s
-	collectors:
-	  - {name: udp, address: 127.0.0.1, port: 4739, source: 127.0.0.1, reconnect_interval: 1s}
-	  - {name: v9, address: 127.0.0.1, port: 2055, protocol: netflow9, source: 127.0.0.1, reconnect_interval: 1s}
-	  - {name: tcp, address: 127.0.0.1, port: 4740, transport: tcp, source: 127.0.0.1, reconnect_interval: 1s}
-	  - {name: flapping, address: 127.0.0.1, port: 4741, transport: tcp, reconnect_interval: 1s}
-	  - {name: named, address: collector.test, port: 4742, reconnect_interval: 1s}
-	  - {name: file, file: $work/flows.ipfix, rotate_interval: 1s}
-END
-sed -i 's/listen: ""/listen: 127.0.0.1:9469/' "$work/bpflowd.yaml"
+fault_config
 strict_on udp udp 4739
 strict_on v9 udp 2055
 strict_on tcp tcp 4740

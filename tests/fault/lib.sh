@@ -32,6 +32,46 @@ strict_on() { # NAME udp|tcp PORT
 	wait_for 5 grep -q ready "$work/$1.out" || bail "$(cat "$work/$1.out")"
 }
 
+# Every kind of session, each of which begins anew within a second.
+fault_config() {
+	daemon_config "$work/bpflowd.yaml" <<-END
+		metering:
+		  interfaces: [veth1, extra]
+		  direction: ingress
+		  drain_interval: 50ms
+		  active_timeout: 1s
+		  idle_timeout: 1s
+		collectors:
+		  - {name: udp, address: 127.0.0.1, port: 4739, source: 127.0.0.1, reconnect_interval: 1s}
+		  - {name: v9, address: 127.0.0.1, port: 2055, protocol: netflow9, source: 127.0.0.1, reconnect_interval: 1s}
+		  - {name: tcp, address: 127.0.0.1, port: 4740, transport: tcp, source: 127.0.0.1, reconnect_interval: 1s}
+		  - {name: flapping, address: 127.0.0.1, port: 4741, transport: tcp, reconnect_interval: 1s}
+		  - {name: named, address: collector.test, port: 4742, reconnect_interval: 1s}
+		  - {name: file, file: $work/flows.ipfix, rotate_interval: 1s}
+	END
+	sed -i 's/listen: ""/listen: 127.0.0.1:9469/' "$work/bpflowd.yaml"
+}
+
+shift_clock() { # SECONDS, of the daemon
+	python3 -c '
+import sys
+sys.path.insert(0, sys.argv[1])
+from control import Injection
+Injection(sys.argv[2]).shift(float(sys.argv[3]))' "$fault" "$work/fault.control" "$1"
+}
+
+# Packets come and time passes: sets $passed_packets and $passed_octets, of all so far.
+passed_packets=0
+passed_octets=0
+pass() { # STEPS SECONDS-EACH FLOWS-EACH
+	local packets octets
+	in_ns b python3 "$fault/pass.py" --control "$work/fault.control" --socket "$work/control.sock" --far "$id-a" \
+		--mac "$(mac_of b veth1)" --steps "$1" --seconds "$2" --flows "$3" >"$work/pass" || bail "time does not pass"
+	read -r packets octets <"$work/pass"
+	passed_packets=$((passed_packets + packets))
+	passed_octets=$((passed_octets + octets))
+}
+
 # Goes on counting behind a Python program that prints TAP.
 tap_hand_over() { echo "$tap_count $tap_failed" >"$work/tap"; }
 tap_take_over() { read -r tap_count tap_failed <"$work/tap"; }
