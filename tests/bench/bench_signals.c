@@ -2,7 +2,8 @@
 /*
  * Cost of a drop and of a queued packet that is not DNS, by the kernel's own run statistics, net of
  * an empty program on the same tracepoint in the same run. Works in a network namespace of its own:
- * frames sent into one end of a veth pair come in at the other and find no route.
+ * frames sent into one end of a veth pair come in at the other and find no route. The metering hook
+ * counts them meanwhile, and shares the ring. Medians of many short rounds, on one CPU.
  */
 #include "config.h"
 
@@ -24,8 +25,8 @@
 #include "fetcher.h"
 #include "tests/bench/empty.skel.h"
 
-#define ROUNDS	5
-#define PACKETS 100000
+#define ROUNDS	25
+#define PACKETS 20000
 
 struct bench {
 	struct flow_fetcher *fetcher;
@@ -35,6 +36,10 @@ struct bench {
 	uint64_t events;
 	uint64_t dropped;
 };
+
+static void on_prefetch(void *user, uint32_t hint)
+{
+}
 
 static uint32_t on_flow(void *user, const struct flow_id *id, const struct flow_metrics *delta,
 			uint32_t slot, uint32_t hint)
@@ -64,6 +69,17 @@ static void run(const char *command)
 		fail(command);
 }
 
+/* A sender that moves fills the tables of several. */
+static void stay_on_one_cpu(void)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		fail("a CPU of its own");
+}
+
 static void make_network(struct bench *b)
 {
 	if (unshare(CLONE_NEWNET))
@@ -89,8 +105,28 @@ static uint16_t checksum(const uint8_t *ip)
 	return htons((uint16_t) ~(sum + (sum >> 16)));
 }
 
-static void send_frames(struct bench *b, const uint8_t mac[6], uint32_t n_flows)
+/* What the daemon does when the ring is half full. */
+static void read_ring(struct bench *b)
 {
+	struct clock_now now;
+
+	clock_read(&now);
+	flow_fetcher_read_ringbuf(b->fetcher, now.mono_ns);
+}
+
+static void drain(struct bench *b)
+{
+	struct clock_now now;
+
+	clock_read(&now);
+	flow_fetcher_lookup_and_delete_map(b->fetcher, now.mono_ns);
+}
+
+/* Flows go on where the last call ended. */
+static void send_frames(struct bench *b, const uint8_t mac[6], uint32_t n_flows, bool read)
+{
+	static uint32_t n;
+
 	uint8_t frame[64] = {0};
 	uint8_t *ip = frame + 14;
 
@@ -104,16 +140,18 @@ static void send_frames(struct bench *b, const uint8_t mac[6], uint32_t n_flows)
 	memcpy(ip + 12, "\x0a\x00\x00\x02", 4);
 	memcpy(ip + 16, "\xc6\x33\x64\x01", 4); /* 198.51.100.1: no route */
 	ip[25] = 30;
-	for (uint32_t i = 0; i < PACKETS; i++) {
-		uint16_t port = htons((uint16_t)(i % n_flows));
+	for (uint32_t i = 0; i < PACKETS; i++, n++) {
+		uint16_t port = htons((uint16_t)(n % n_flows));
 
 		ip[10] = ip[11] = 0;
 		memcpy(ip + 20, &port, 2);
-		ip[14] = (uint8_t)(i % n_flows >> 16);
+		ip[14] = (uint8_t)(n % n_flows >> 16);
 		*(uint16_t *)(void *)(ip + 10) = checksum(ip);
 		if (sendto(b->socket, frame, sizeof(frame), 0, (void *)&b->to, sizeof(b->to)) < 0 &&
 		    errno != ENOBUFS)
 			fail("sendto");
+		if (read && i % 2000 == 1999)
+			read_ring(b);
 	}
 }
 
@@ -144,29 +182,40 @@ static double per_run(const uint64_t *c0, const uint64_t *t0, const uint64_t *c1
 	return c1[i] > c0[i] ? (double)(t1[i] - t0[i]) / (double)(c1[i] - c0[i]) : 0;
 }
 
-static void measure(struct bench *b, const uint8_t mac[6], uint32_t n_flows)
+static int compare(const void *a, const void *b)
 {
-	uint64_t c0[4], t0[4], c1[4], t1[4];
-	struct clock_now now;
+	double x = *(const double *)a, y = *(const double *)b;
 
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *values)
+{
+	qsort(values, ROUNDS, sizeof(*values), compare);
+	return values[ROUNDS / 2];
+}
+
+static void measure(struct bench *b, const uint8_t mac[6], uint32_t n_flows, bool read)
+{
+	double drop[ROUNDS], queue[ROUNDS];
+	uint64_t c0[4], t0[4], c1[4], t1[4];
+
+	drain(b);
+	b->dropped = 0;
 	for (int round = 0; round < ROUNDS; round++) {
-		clock_read(&now);
-		flow_fetcher_lookup_and_delete_map(b->fetcher, now.mono_ns);
-		b->dropped = 0;
 		usage(b, c0, t0);
-		send_frames(b, mac, n_flows);
-		usleep(100000);
+		send_frames(b, mac, n_flows, read);
+		usleep(20000);
 		usage(b, c1, t1);
-		clock_read(&now);
-		flow_fetcher_lookup_and_delete_map(b->fetcher, now.mono_ns);
-		printf("%6u flows: drop %6.1f ns - empty %5.1f = %6.1f ns; queued, not DNS %6.1f - "
-		       "empty %5.1f = %5.1f ns; %llu of %u drops counted\n",
-		       n_flows, per_run(c0, t0, c1, t1, 0), per_run(c0, t0, c1, t1, 1),
-		       per_run(c0, t0, c1, t1, 0) - per_run(c0, t0, c1, t1, 1),
-		       per_run(c0, t0, c1, t1, 2), per_run(c0, t0, c1, t1, 3),
-		       per_run(c0, t0, c1, t1, 2) - per_run(c0, t0, c1, t1, 3),
-		       (unsigned long long)b->dropped, PACKETS);
+		drop[round] = per_run(c0, t0, c1, t1, 0) - per_run(c0, t0, c1, t1, 1);
+		queue[round] = per_run(c0, t0, c1, t1, 2) - per_run(c0, t0, c1, t1, 3);
+		if (read)
+			drain(b);
 	}
+	printf("%6u flows, ring %s: drop %4.0f ns, queued and not DNS %3.0f ns; %.0f %% of the "
+	       "drops told\n",
+	       n_flows, read ? "read  " : "unread", median(drop), median(queue),
+	       100.0 * (double)b->dropped / ((double)PACKETS * ROUNDS));
 }
 
 static void read_mac(uint8_t mac[6])
@@ -196,13 +245,14 @@ int main(void)
 					     .dns_ports = ports,
 					     .n_dns_ports = 1};
 	const struct flow_fetcher_callbacks callbacks = {
-		.flow = on_flow, .event = on_event, .user = &b};
+		.flow = on_flow, .prefetch = on_prefetch, .event = on_event, .user = &b};
 	g_autoptr(GError) error = NULL;
 	int stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	uint8_t mac[6];
 
 	if (stats < 0)
 		fail("run statistics");
+	stay_on_one_cpu();
 	make_network(&b);
 	read_mac(mac);
 	b.fetcher = flow_fetcher_new(&config, &callbacks, &error);
@@ -211,9 +261,11 @@ int main(void)
 		fail(error ? error->message : "the empty programs");
 	if (!flow_fetcher_attach(b.fetcher, 0, -1, if_nametoindex("vb"), FLOW_INGRESS, &error))
 		fail(error->message);
-	measure(&b, mac, 1);
-	measure(&b, mac, 1000);
-	measure(&b, mac, 60000);
+	printf("net of an empty program\n");
+	measure(&b, mac, 1, true);
+	measure(&b, mac, 1000, true);
+	measure(&b, mac, 60000, true);
+	measure(&b, mac, 60000, false);
 	empty_bpf__destroy(b.empty);
 	flow_fetcher_close(b.fetcher);
 	close(stats);
