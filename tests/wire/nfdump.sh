@@ -50,6 +50,7 @@ done
 collect nfdump netflow9
 is "$(rows "%cl %sl %al" "port 443 and packets > 400")" "0.300 2.500 0.000" "RTT is client and server latency"
 is "$(rows "%al" "port 53")" 12.345 "DNS latency is application latency"
+is "$(rows "%sa %da %ismc %idmc %pkt" "proto 0")" "0.0.0.0 0.0.0.0 $macs 500" "what is not IP: proto 0, by MAC addresses"
 is "$(rows "%sa %dp %pkt %byt %fwd" "fwdstat 130")" "192.0.2.1 443 200 8000 130" "drops are a record by forwarding status"
 is "$(rows "%fwd" "port 53")" 64 "what passed was forwarded"
 collect standard netflow9
