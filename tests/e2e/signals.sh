@@ -46,8 +46,7 @@ done
 in_ns router sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 
 start() { # NAMESPACE LOG COMMAND...
-	in_ns "$1" "${@:3}" >"$work/$2" 2>&1 &
-	children+=("$!")
+	spawn "$1" "$work/$2" "${@:3}"
 }
 start near near.log "$relay" n0 n1 5
 start far far.log "$relay" f0 f1 10
