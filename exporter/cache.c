@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Life of the flow cache: makes flows of deltas, ends them in time, counts what it holds.
+ * cache.h; below: cache_table.c finds flows, cache_wheel.c their timeouts, cache_tcp.c the end of
+ * TCP.
+ */
 #include "config.h"
 
 #include "cache.h"

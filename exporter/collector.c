@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One collector: its life, its place on the main loop, its timers. Above: collector_group.c; below:
+ * One collector: its life, its place on the main loop, its timers. Above: outputs.c; below:
  * collector_session.c, collector_send.c.
  */
 #include "config.h"

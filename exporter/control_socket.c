@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The control socket's file: who may connect, which daemon has it, who asks. Above: control.c. */
 #include "config.h"
 
 #include "control_socket.h"

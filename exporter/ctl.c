@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* bpflowctl: words of the command line to verbs. Below: ctl_options.c, ctl_show.c, ctl_top.c. */
 #include "config.h"
 
 #include "ctl.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One question to the daemon over its socket. Above: ctl_show.c, ctl_top.c; the other end:
+ * control.c.
+ */
 #include "config.h"
 
 #include "ctl.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* How values of the daemon's answers read. Above: ctl_table.c, ctl_page.c. */
 #include "config.h"
 
 #include "ctl_format.h"

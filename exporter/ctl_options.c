@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The command line of bpflowctl, and its help. Above: ctl.c. */
 #include "config.h"
 
 #include "ctl.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The lines of the live screen, made of two answers one after the other. Above: ctl_top.c; below:
+ * ctl_table.c, ctl_format.c.
+ */
 #include "config.h"
 
 #include "ctl_page.h"

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The life of the daemon: starts the actors in an order that leaves nothing behind where one fails,
+ * reloads, stops. Above: main.c; below: daemon_meter.c, daemon_signals.c, daemon_control.c,
+ * daemon_report.c, daemon_flows.c.
+ */
 #include "config.h"
 
 #include "daemon_private.h"

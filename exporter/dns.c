@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* DNS messages as packets bring them: nothing in them is trusted. Above: signals.c. */
 #include "config.h"
 
 #include "dns.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Answers of libmicrohttpd on our own loop. Above: daemon_report.c. */
 #include "config.h"
 
 #include "http.h"

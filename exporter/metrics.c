@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Collects samples and writes them as Prometheus reads them. Above: report.c, http.c, views.c. */
 #include "config.h"
 
 #include "metrics.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Begin and end of struct options. Above: outputs_group.c; below: options_encode.c. */
 #include "config.h"
 
 #include "options.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Who gets which record: copies to all, or one member of each group. Above: daemon_meter.c; below:
+ * outputs_group.c, outputs_reload.c.
+ */
 #include "config.h"
 
 #include "outputs_private.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Gives up what a running daemon does not need, in an order that the kernel allows. Above:
+ * daemon.c.
+ */
 #include "config.h"
 
 #include "priv.h"

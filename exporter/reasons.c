@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Names and numbers of the running kernel's drop reasons. Above: daemon_signals.c;
+ * fetcher_reasons.c fills it.
+ */
 #include "config.h"
 
 #include "reasons.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* From what the kernel counted to what a collector reads. Above: cache.c; below: template.c. */
 #include "config.h"
 
 #include "record.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* One function per struct of counters. Above: daemon_report.c; below: metrics.c. */
 #include "config.h"
 
 #include "report.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Events wait for the packets that came before them, then find their flows. Above:
+ * daemon_signals.c; below: cache.c, dns.c.
+ */
 #include "config.h"
 
 #include "signals.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* UTF-8 of a bounded size. Above: plan.c, options_encode.c. */
 #include "config.h"
 
 #include "text.h"

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Survey, then choice: the flows that `show flows` asks for. Above: daemon_flows.c; below: field.c.
+ */
 #include "config.h"
 
 #include "view_flows.h"

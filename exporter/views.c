@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Structs as JSON for bpflowctl. Above: daemon_control.c. */
 #include "config.h"
 
 #include "views.h"
