@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Life of the flow cache: makes flows of deltas, ends them in time, counts what it holds.
- * cache.h; below: cache_table.c finds flows, cache_wheel.c their timeouts, cache_tcp.c the end of
- * TCP.
+ * Life of the flow cache: makes flows of deltas, ends them in time, counts what it holds. Above:
+ * fetcher.c; below: cache_table.c finds flows, cache_wheel.c knows when, cache_tcp.c tells the end
+ * of TCP.
  */
 #include "config.h"
 

@@ -57,7 +57,6 @@ struct collector_callbacks {
 	 * templates then options data. */
 	GPtrArray *(*templates)(void *user, struct collector *collector);
 	GPtrArray *(*options)(void *user, struct collector *collector); /* caller owns */
-	void (*changed)(void *user, struct collector *collector);	/* went up or down */
 	void *user;
 };
 

@@ -143,7 +143,7 @@ static void note_refused(struct collector *collector, int error, uint64_t now_ns
 	g_strlcpy(collector->stats.last_error, g_strerror(error),
 		  sizeof(collector->stats.last_error));
 	collector_log(collector, LOG_LEVEL_WARNING, "%s; what is sent is lost", g_strerror(error));
-	session_set_up(collector, false);
+	collector->stats.up = false;
 }
 
 void account_refused(void *user, int error, const uint8_t *head, size_t size)

@@ -100,7 +100,6 @@ void session_end(struct collector *collector);
 void session_fail(struct collector *collector, const char *reason, uint64_t now_ns);
 /* A new session at once, with nothing wrong. */
 void session_renew(struct collector *collector, uint64_t now_ns);
-void session_set_up(struct collector *collector, bool up);
 
 /* send */
 void send_begin(struct collector *collector, bool same_session, uint64_t now_ns);

@@ -26,15 +26,6 @@ static bool is_datagram(const struct collector *collector)
 	return transport_ops(collector->settings->transport)->templates_expire;
 }
 
-void session_set_up(struct collector *collector, bool up)
-{
-	if (collector->stats.up == up)
-		return;
-	collector->stats.up = up;
-	if (collector->callbacks.changed)
-		collector->callbacks.changed(collector->callbacks.user, collector);
-}
-
 static char *peer_name(const struct collector *collector)
 {
 	char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -81,7 +72,7 @@ static void established(struct collector *collector, bool same_peer, uint64_t no
 	collector_log(collector, LOG_LEVEL_INFO, "sending to %s over %s", name,
 		      collector->transport->ops->name);
 	send_begin(collector, same_peer, now_ns);
-	session_set_up(collector, true);
+	collector->stats.up = true;
 }
 
 static void open_transport(struct collector *collector, const struct resolver_address *address,
@@ -215,7 +206,7 @@ static void check_refused(struct collector *collector, uint64_t now_ns)
 	collector->refused = false;
 	collector->back_ns = now_ns;
 	collector_log(collector, LOG_LEVEL_INFO, "no longer refuses");
-	session_set_up(collector, true);
+	collector->stats.up = true;
 }
 
 void session_step(struct collector *collector, uint64_t now_ns)
@@ -262,7 +253,7 @@ void session_end(struct collector *collector)
 {
 	close_session(collector);
 	collector->stats.session_start_ns = 0;
-	session_set_up(collector, false);
+	collector->stats.up = false;
 }
 
 /* Up all the while: a collector that is well must not lose its place in a group. */

@@ -75,7 +75,7 @@ static struct output *new_output(struct outputs *o, struct encode_group *group,
 	group_join(group, output);
 	output->collector = collector_new(
 		c, o->domain, o->boot_real_ms,
-		&(struct collector_callbacks){group_templates, group_options, NULL, output});
+		&(struct collector_callbacks){group_templates, group_options, output});
 	return output;
 }
 

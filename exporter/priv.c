@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Newer than the headers of the oldest systems that we build on. */
@@ -120,26 +119,4 @@ bool priv_drop(const char *user, bool enter_namespaces, GError **error)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail(error, "no_new_privs", errno);
 	return true;
-}
-
-bool priv_check_secret(const char *path, GError **error)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0) {
-		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "%s: %s", path,
-			    g_strerror(errno));
-		return false;
-	}
-	if (st.st_uid != 0 && st.st_uid != geteuid()) {
-		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_PERM,
-			    "%s: a key must belong to root or to the daemon's own account", path);
-		return false;
-	}
-	if ((st.st_mode & (S_IWGRP | S_IRWXO)) == 0)
-		return true;
-	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_PERM,
-		    "%s: mode %04o lets others at the key; chmod 0640 or 0600 is right", path,
-		    (unsigned int)(st.st_mode & 07777));
-	return false;
 }

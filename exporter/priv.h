@@ -27,8 +27,4 @@ bool priv_drop(const char *user, bool enter_namespaces, GError **error);
  * happens without libseccomp or on a kernel without seccomp. */
 bool priv_filter_calls(GError **error);
 
-/* Whether nobody but the owner, who must be root or we, and the owner's group can read the file of
- * a key, and nobody but the owner can write it. */
-bool priv_check_secret(const char *path, GError **error);
-
 #endif

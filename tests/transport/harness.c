@@ -141,11 +141,6 @@ static GPtrArray *give_options(void *user, struct collector *collector)
 	return options;
 }
 
-static void note_change(void *user, struct collector *collector)
-{
-	((struct sender *)user)->n_changed++;
-}
-
 void sender_init(struct sender *sender, enum transport_kind transport, uint16_t port)
 {
 	*sender = (struct sender){
@@ -168,7 +163,7 @@ void sender_init(struct sender *sender, enum transport_kind transport, uint16_t 
 
 void sender_start(struct sender *sender)
 {
-	struct collector_callbacks callbacks = {give_templates, give_options, note_change, sender};
+	struct collector_callbacks callbacks = {give_templates, give_options, sender};
 
 	g_ptr_array_set_size(sender->templates, 0);
 	g_ptr_array_add(sender->templates, template_message(sender->settings.protocol));

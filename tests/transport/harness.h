@@ -26,7 +26,6 @@ struct sender {
 	struct collector *collector;
 	GPtrArray *templates;
 	uint64_t n_records; /* given to the collector; they are numbered from 0 */
-	unsigned n_changed;
 };
 
 /* The reading side of one session after another. */

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -176,48 +175,12 @@ static void test_memory(void)
 	assert_child(unlock);
 }
 
-static void test_secret(void)
-{
-	static const struct {
-		mode_t mode;
-		bool good;
-	} rows[] = {
-		{0600, true},  {0400, true},  {0640, true},  {0440, true},  {0644, false},
-		{0604, false}, {0660, false}, {0602, false}, {0601, false},
-	};
-	g_autofree char *path = NULL;
-	int fd = g_file_open_tmp("bpflowd-key-XXXXXX", &path, NULL);
-	g_autoptr(GError) missing = NULL;
-
-	g_assert_cmpint(fd, >=, 0);
-	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-		g_autoptr(GError) error = NULL;
-
-		g_assert_cmpint(fchmod(fd, rows[i].mode), ==, 0);
-		g_assert_true(priv_check_secret(path, &error) == rows[i].good);
-		g_assert_true(rows[i].good || strstr(error->message, "lets others at the key"));
-	}
-	if (geteuid() == 0) {
-		g_autoptr(GError) error = NULL;
-
-		g_assert_cmpint(fchmod(fd, 0600), ==, 0);
-		g_assert_cmpint(fchown(fd, 4242, 0), ==, 0);
-		g_assert_false(priv_check_secret(path, &error));
-		g_assert_nonnull(strstr(error->message, "must belong to root"));
-	}
-	close(fd);
-	g_assert_cmpint(unlink(path), ==, 0);
-	g_assert_false(priv_check_secret(path, &missing));
-	g_assert_error(missing, G_FILE_ERROR, G_FILE_ERROR_NOENT);
-}
-
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/priv/drop", test_drop);
 	g_test_add_func("/priv/no-account", test_no_account);
 	g_test_add_func("/priv/memory", test_memory);
-	g_test_add_func("/priv/secret", test_secret);
 	g_test_add_func("/priv/filter", test_filter);
 	return g_test_run();
 }
