@@ -57,6 +57,7 @@ struct options {
 	uint32_t size_max;
 	bool random;
 	bool zipf; /* random, flow n with a frequency of about 1/n */
+	bool dns;  /* UDP that asks for an address, each flow with an id of its own */
 	uint64_t seed;
 };
 
@@ -87,7 +88,7 @@ static void usage(const char *what)
 		"usage: blast --interface I --dst-mac M --src A --dst A [--proto udp|tcp|icmp|N]\n"
 		"  [--flows N] [--packets N] [--size N[-M]] [--dst-port P] [--vlan ID]...\n"
 		"  [--ttl N] [--tos N] [--tcp-flags N] [--rate PPS] [--random SEED]\n"
-		"  [--zipf SEED]\n"
+		"  [--zipf SEED] [--dns]\n"
 		"size: octets of the IP packet; N-M goes through the range. Prints what was "
 		"sent.\n",
 		what);
@@ -180,6 +181,19 @@ static size_t put_ip(const struct options *options, uint64_t flow, uint32_t size
 	return sizeof(*ip);
 }
 
+/* A query (RFC 1035 4.1), as far as there is room for one; the checksum is 0, which is none. */
+static void put_query(uint64_t flow, size_t size, uint8_t *data)
+{
+	static const uint8_t question[] = "\3www\7example\0\0\1\0\1";
+	uint8_t head[12] = {flow >> 8, flow, 1, 0, 0, 1};
+
+	if (size < 8 + sizeof(head) + sizeof(question) - 1)
+		return;
+	memcpy(data + 8, head, sizeof(head));
+	memcpy(data + 8 + sizeof(head), question, sizeof(question) - 1);
+	memset(data + 6, 0, 2);
+}
+
 static size_t put_l4(const struct options *options, uint64_t flow, size_t size, uint8_t *data,
 		     uint32_t pseudo)
 {
@@ -192,6 +206,8 @@ static size_t put_l4(const struct options *options, uint64_t flow, size_t size, 
 		memcpy(udp, ports, sizeof(ports));
 		udp->len = htons(size);
 		udp->check = checksum(sum16(udp, sizeof(*udp), pseudo));
+		if (options->dns)
+			put_query(flow, size, data);
 	} else if (options->protocol == IPPROTO_TCP) {
 		memcpy(tcp, ports, sizeof(ports));
 		tcp->doff = 5;
@@ -404,6 +420,9 @@ static void parse_option(struct options *options, int c)
 	case 'r':
 		options->rate = strtoull(optarg, NULL, 0);
 		break;
+	case 'D':
+		options->dns = true;
+		break;
 	case 'Z':
 	case 'x':
 		options->random = true;
@@ -447,6 +466,7 @@ int main(int argc, char **argv)
 		{"rate", 1, 0, 'r'},
 		{"random", 1, 0, 'x'},
 		{"zipf", 1, 0, 'Z'},
+		{"dns", 0, 0, 'D'},
 		{0},
 	};
 	struct options options = {.protocol = IPPROTO_UDP,
