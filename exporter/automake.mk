@@ -34,6 +34,7 @@ libpure_a_SOURCES = \
 	exporter/template.c exporter/template.h \
 	exporter/topology.c exporter/topology.h \
 	exporter/template_check.c exporter/template_check.h \
+	exporter/template_entry.c exporter/template_entry.h \
 	exporter/template_match.c \
 	exporter/text.c exporter/text.h \
 	exporter/type_records.c \
