@@ -130,12 +130,12 @@ stop() { # PID [SIGNAL]: returns its exit status
 	return $status
 }
 
-wait_for() { # SECONDS COMMAND...: until the command succeeds
+wait_for() { # SECONDS COMMAND...: until the command succeeds; where sleeping is free (tests/vm) it looks less often
 	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[[ ${EPOCHREALTIME/./} -lt $end ]] || return 1
-		sleep 0.05
+		sleep "${BPFLOWD_TEST_POLL:-0.05}"
 	done
 }
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# programs.sh ROOT: makes the tree of a guest: programs of this system with their libraries, the daemon, the tests.
+# programs.sh ROOT [systemd]: makes the tree of a guest: programs of this system with their libraries, the daemon, the tests;
+# where asked for, with systemd as process 1 and the daemon installed as its unit wants it.
 set -euo pipefail
 root=$1
 here=$(dirname "$(readlink -f "$0")")
@@ -50,6 +51,48 @@ copy_python() {
 	)
 }
 
+# Process 1 and the journal of this system, with the units that boot and the test need, no more.
+copy_systemd() {
+	local program unit
+	for program in systemd systemd-journald systemd-shutdown; do
+		copy_program "/lib/systemd/$program" "/lib/systemd/$program"
+	done
+	for program in systemctl journalctl systemd-analyze; do
+		copy_program "$(command -v $program)" "/usr/bin/$program"
+	done
+	mkdir -p "$root/lib/systemd/system" "$root/etc/systemd/system" "$root/var/lib" "$root/run"
+	for unit in {sysinit,basic,multi-user,local-fs,local-fs-pre,swap,sockets,timers,paths,slices,network,network-pre}.target \
+		{network-online,shutdown,umount,final,time-set}.target systemd-journald.service systemd-journald{,-dev-log}.socket; do
+		copy "/lib/systemd/system/$unit" "/lib/systemd/system/$unit"
+	done
+	ln -s /lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+	mkdir -p "$root/etc/systemd/system/multi-user.target.wants" "$root/etc/systemd/system/sockets.target.wants"
+	ln -s /lib/systemd/system/systemd-journald{,-dev-log}.socket "$root/etc/systemd/system/sockets.target.wants/"
+	: >"$root/etc/machine-id"
+	cp /etc/os-release "$root/etc/os-release"
+	cat >"$root/etc/systemd/system/session.service" <<-END
+		[Service]
+		ExecStart=/test/session
+		StandardOutput=journal+console
+		LimitMEMLOCK=infinity
+	END
+	ln -s ../session.service "$root/etc/systemd/system/multi-user.target.wants/"
+}
+
+# The programs where the shipped unit looks for them, templates where the daemon does.
+install_daemon() {
+	local unit=$build/conf/bpflowd.service program config templates
+	program=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$unit")
+	config=$(sed -n 's/^ExecStart=.* -c \(.*\)/\1/p' "$unit")
+	: >"$root/test/empty.yaml"
+	templates=$("$build/exporter/bpflowd" --print-config -c "$root/test/empty.yaml" | sed -n 's/^ *template_dir: //p')
+	copy_program "$build/exporter/bpflowd" "$program"
+	copy_program "$build/exporter/bpflowctl" /usr/bin/bpflowctl
+	copy "$unit" /etc/systemd/system/bpflowd.service
+	mkdir -p "$root$(dirname "$config")" "$root$(dirname "$templates")"
+	cp -R "$src/templates" "$root$templates"
+}
+
 mkdir -p "$root"/{bin,etc,proc,sys,dev,test/build}
 copy_program "$(command -v busybox)" /bin/busybox
 for tool in "${tools[@]}"; do
@@ -65,13 +108,19 @@ for tool in "${ours[@]}"; do
 done
 cp -R "$src/templates" "$root/test/"
 mkdir -p "$root/test/tests"
-cp -R "$src"/tests/{lib.sh,e2e,vm} "$root/test/tests/"
+cp -R "$src"/tests/{lib.sh,data,e2e,vm} "$root/test/tests/"
 mkdir -p "$root/test/tests/tools"
 cp "$src"/tests/tools/*.py "$root/test/tests/tools/"
 cp "$build/config.h" "$root/test/build/"
 cp "$here/init" "$root/init"
-chmod +x "$root/init"
-printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/:/bin/sh >"$root/etc/passwd"
-printf '%s\n' root:x:0: nogroup:x:65534: >"$root/etc/group"
+cp "$here/session" "$root/test/session"
+chmod +x "$root/init" "$root/test/session"
+printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/:/bin/sh \
+	bpflowd:x:990:990:bpflowd:/nonexistent:/usr/sbin/nologin >"$root/etc/passwd"
+printf '%s\n' root:x:0: tty:x:5: nogroup:x:65534: bpflowd:x:990: >"$root/etc/group"
 printf '%s\n' "127.0.0.1 localhost" >"$root/etc/hosts"
 printf '%s\n' "hosts: files" >"$root/etc/nsswitch.conf"
+if [[ ${2:-} == systemd ]]; then
+	copy_systemd
+	install_daemon
+fi

@@ -57,12 +57,16 @@ verdict() { # NAME [WHEN]: the sink and the decoder find nothing wrong; what wai
 		"$when: the strict decoder has nothing to say"
 }
 
+capture() { # NAME: for the decoder on the other side, see matrix.sh
+	spawn c "$work/$1.tcpdump" tcpdump -i in0 -s 0 -U -Z root -w "/out/sctp-$1.pcap" sctp
+	tcpdump_pid=$spawned
+	wait_for 5 grep -q listening "$work/$1.tcpdump"
+}
+
 family() { # NAME ADDRESS
 	packets=0
 	sink_start "$2" "$1"
-	spawn c "$work/$1.tcpdump" tcpdump -i in0 -s 0 -U -Z root -w "/out/sctp-$1.pcap" sctp
-	local tcpdump_pid=$spawned
-	wait_for 5 grep -q listening "$work/$1.tcpdump"
+	capture "$1"
 	config "$2"
 	daemon_start b "$work/bpflowd.yaml"
 	check "$1: a session" wait_for 5 up
@@ -94,6 +98,7 @@ stop "$sink_pid" KILL
 check "killed: noticed" wait_for 10 down
 traffic 300 600
 mv "$work/killed.rec" "$work/before.rec"
+capture outage
 sink_start 10.80.0.2 killed
 check "killed: a session again" wait_for 20 up
 check "killed: all goes" wait_for 10 idle
@@ -124,10 +129,12 @@ else
 	skip "kernel: has no netem" "outage"
 fi
 
+stop "$tcpdump_pid" INT
+
 # A collector that reads nothing: its window closes, the queue holds what comes, nothing spins.
 cpu() { awk '{ print $14 + $15 }' "/proc/$daemon_pid/stat"; }
 kill -STOP "$sink_pid"
-traffic 40000 40000
+traffic 20000 20000
 sleep 4
 before=$(cpu)
 sleep 2
