@@ -216,8 +216,8 @@ static int gather(const struct transport_message *messages, int n_messages, size
 static int tcp_account(struct tcp *tcp, const struct transport_message *messages, int n_messages,
 		       size_t sent)
 {
-	size_t begin = tcp->stream.written - tcp->offset, rest = tcp->offset + sent;
-	uint64_t written = tcp->stream.written + sent;
+	uint64_t begin = tcp->stream.written - tcp->offset, written = tcp->stream.written + sent;
+	size_t rest = tcp->offset + sent;
 	int n;
 
 	for (n = 0; n < n_messages && rest >= transport_message_size(&messages[n]); n++) {
