@@ -70,7 +70,7 @@ static void established(struct collector *collector, bool same_peer, uint64_t no
 		collector->resolve_ns = now_ns + collector->settings->reconnect_interval_ns;
 	keep_source_port(collector);
 	collector_log(collector, LOG_LEVEL_INFO, "sending to %s over %s", name,
-		      collector->transport->ops->name);
+		      settings_transport_name(collector->settings->transport));
 	send_begin(collector, same_peer, now_ns);
 	collector->stats.up = true;
 }

@@ -10,13 +10,6 @@
 
 #include <glib.h>
 
-#define FORWARDED 64 /* status 01, reason unknown (RFC 7270 4.12) */
-#define DROPPED	  128
-
-/* ntop's FLOW_VERDICT */
-#define VERDICT_PASSED	1
-#define VERDICT_DROPPED 2
-
 #define USEC_PER_MSEC 1000u
 #define USEC_PER_SEC  1000000u
 
@@ -94,7 +87,7 @@ uint8_t record_forwarding_status(const char *drop_cause_name)
 	for (size_t i = 0; i < G_N_ELEMENTS(classes); i++)
 		if (g_str_has_prefix(drop_cause_name, classes[i].prefix))
 			return classes[i].status;
-	return DROPPED;
+	return FORWARDING_STATUS_DROPPED;
 }
 
 void record_dns_name(const uint8_t *wire, size_t len, char out[RECORD_DNS_NAME_MAX])
@@ -198,14 +191,14 @@ static void derive_drops(struct flow_record *record, const struct record_resolve
 	const struct pkt_drops *drops = &record->metrics.drops;
 	const char *name = "";
 
-	record->forwarding_status = FORWARDED;
-	record->flow_verdict = VERDICT_PASSED;
+	record->forwarding_status = FORWARDING_STATUS_FORWARDED;
+	record->flow_verdict = FLOW_VERDICT_PASSED;
 	if (drops->packets) {
 		if (resolver->drop_cause_name)
 			name = resolver->drop_cause_name(resolver->user, drops->latest_cause);
 		record->forwarding_status = record_forwarding_status(name);
 		if (drops->packets >= record->metrics.packets)
-			record->flow_verdict = VERDICT_DROPPED;
+			record->flow_verdict = FLOW_VERDICT_DROPPED;
 	}
 	g_strlcpy(record->drop_cause_name, name, sizeof(record->drop_cause_name));
 }

@@ -94,6 +94,9 @@ struct settings {
 	enum log_level log_level;
 };
 
+/* As in the file; "file" for a file. */
+const char *settings_transport_name(enum transport_kind kind);
+
 /* What asks the system whether a transport can be used (transport_available, which lies above);
  * without it every transport is taken. Set once, before the first load. */
 void settings_set_probe(bool (*available)(enum transport_kind kind, GError **error));

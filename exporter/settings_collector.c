@@ -38,6 +38,11 @@ static const struct {
 	[TRANSPORT_FILE] = {"file", {0}, 65535},
 };
 
+const char *settings_transport_name(enum transport_kind kind)
+{
+	return transports[kind].name;
+}
+
 static void fail(const struct entry *entry, const char *key, const char *format, ...)
 	G_GNUC_PRINTF(3, 4);
 

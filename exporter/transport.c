@@ -36,17 +36,10 @@ static struct transport *open_without_tls(const struct settings_collector *colle
 }
 
 static const struct transport_ops transport_tls = {
-	.name = "tls",
-	.default_port = {[ENCODER_IPFIX] = 4740},
-	.default_message_size = 65535,
-	.stream = true,
 	.open = open_without_tls,
 };
 
 static const struct transport_ops transport_dtls = {
-	.name = "dtls",
-	.default_port = {[ENCODER_IPFIX] = 4740},
-	.default_message_size = 1420,
 	.templates_expire = true,
 	.open = open_without_tls,
 };

@@ -32,11 +32,7 @@ struct transport_message {
 struct transport;
 
 struct transport_ops {
-	const char *name;
-	uint16_t default_port[2]; /* by enum encoder_format, 0: not allowed */
-	uint32_t default_message_size;
 	bool templates_expire; /* UDP: resend periodically, never withdraw (RFC 7011 8.4) */
-	bool stream;	       /* a torn message must be finished or the session ended */
 	/* What can be known before a session is opened: the file can be written, the certificates
 	 * load. NULL: nothing. */
 	bool (*check)(const struct settings_collector *collector, GError **error);

@@ -283,9 +283,6 @@ static void dtls_close(struct transport *transport)
 }
 
 const struct transport_ops transport_dtls = {
-	.name = "dtls",
-	.default_port = {[ENCODER_IPFIX] = 4740},
-	.default_message_size = 1420,
 	.templates_expire = true,
 	.check = tls_check,
 	.open = dtls_open,

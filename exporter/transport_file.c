@@ -262,9 +262,6 @@ static void file_close(struct transport *transport)
 }
 
 const struct transport_ops transport_file = {
-	.name = "file",
-	.default_message_size = 65535,
-	.stream = true,
 	.check = file_check,
 	.open = file_open,
 	.step = file_step,

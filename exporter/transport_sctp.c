@@ -245,10 +245,6 @@ static void sctp_close(struct transport *transport)
 }
 
 const struct transport_ops transport_sctp = {
-	.name = "sctp",
-	.default_port = {[ENCODER_IPFIX] = 4739},
-	.default_message_size = 65535,
-	.stream = false,
 	.open = sctp_open,
 	.step = sctp_step,
 	.send = sctp_send,

@@ -262,10 +262,6 @@ static void tcp_close(struct transport *transport)
 }
 
 const struct transport_ops transport_tcp = {
-	.name = "tcp",
-	.default_port = {[ENCODER_IPFIX] = 4739},
-	.default_message_size = 65535,
-	.stream = true,
 	.open = tcp_open,
 	.step = tcp_step,
 	.send = tcp_send,

@@ -165,10 +165,6 @@ static void tls_close(struct transport *transport)
 }
 
 const struct transport_ops transport_tls = {
-	.name = "tls",
-	.default_port = {[ENCODER_IPFIX] = 4740},
-	.default_message_size = 65535,
-	.stream = true,
 	.check = tls_check,
 	.open = tls_open,
 	.step = tls_step,

@@ -274,9 +274,6 @@ static void udp_close(struct transport *transport)
 }
 
 const struct transport_ops transport_udp = {
-	.name = "udp",
-	.default_port = {[ENCODER_IPFIX] = 4739, [ENCODER_NETFLOW9] = 2055},
-	.default_message_size = 1420,
 	.templates_expire = true,
 	.open = udp_open,
 	.step = udp_step,

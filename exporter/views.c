@@ -16,28 +16,6 @@ static json_t *text(const char *value)
 	return json_string(valid);
 }
 
-static uint64_t read_number(const struct field *field, const struct flow_record *record)
-{
-	const char *at = (const char *)record + field->offset;
-	uint64_t u64 = 0;
-	uint32_t u32;
-	uint16_t u16;
-
-	switch (field->size) {
-	case sizeof(uint8_t):
-		return *(const uint8_t *)at;
-	case sizeof(u16):
-		memcpy(&u16, at, sizeof(u16));
-		return u16;
-	case sizeof(u32):
-		memcpy(&u32, at, sizeof(u32));
-		return u32;
-	case sizeof(u64):
-		memcpy(&u64, at, sizeof(u64));
-	}
-	return u64;
-}
-
 /* Labels that a packet doesn't have. */
 static bool is_blank(const struct field *field, const struct flow_record *record)
 {
@@ -48,8 +26,7 @@ static bool is_blank(const struct field *field, const struct flow_record *record
 
 static bool is_number(const struct field *field)
 {
-	return field->type == FIELD_U8 || field->type == FIELD_U16 || field->type == FIELD_U32 ||
-	       field->type == FIELD_U64 || field->type == FIELD_MSEC || field->type == FIELD_NSEC;
+	return field_is_number(field) || field->type == FIELD_MSEC || field->type == FIELD_NSEC;
 }
 
 /* IANA's and our own elements; vendors' say the same under other names. */
@@ -72,7 +49,7 @@ static void set_field(json_t *object, const struct field *field, const struct fl
 	uint64_t number;
 
 	if (is_number(field)) {
-		number = read_number(field, record);
+		number = field_number(field, record);
 		if (number != 0 || always)
 			json_object_set_new_nocheck(object, field->name, json_integer(number));
 		return;
@@ -114,16 +91,6 @@ json_t *view_interface(const struct interface *interface, const struct report_tr
 		(json_int_t)traffic->octets[FLOW_INGRESS], "egress_packets",
 		(json_int_t)traffic->packets[FLOW_EGRESS], "egress_octets",
 		(json_int_t)traffic->octets[FLOW_EGRESS], "error", text(interface->error));
-}
-
-static const char *transport_name(enum transport_kind kind)
-{
-	static const char *const names[] = {
-		[TRANSPORT_UDP] = "udp", [TRANSPORT_TCP] = "tcp",   [TRANSPORT_SCTP] = "sctp",
-		[TRANSPORT_TLS] = "tls", [TRANSPORT_DTLS] = "dtls", [TRANSPORT_FILE] = "file",
-	};
-
-	return names[kind];
 }
 
 static const char *format_name(enum encoder_format format)
@@ -171,11 +138,12 @@ static void set_counters(json_t *object, const struct collector_stats *stats)
 json_t *view_collector(const struct settings_collector *settings,
 		       const struct collector_stats *stats, uint64_t now_mono_ns)
 {
-	json_t *object = json_pack(
-		"{s:o, s:s, s:s, s:o, s:b, s:I, s:o}", "name", text(settings->name), "protocol",
-		format_name(settings->protocol), "transport", transport_name(settings->transport),
-		"template", text(settings->template), "up", stats->up, "queue_size",
-		(json_int_t)settings->queue_size, "last_error", text(stats->last_error));
+	json_t *object =
+		json_pack("{s:o, s:s, s:s, s:o, s:b, s:I, s:o}", "name", text(settings->name),
+			  "protocol", format_name(settings->protocol), "transport",
+			  settings_transport_name(settings->transport), "template",
+			  text(settings->template), "up", stats->up, "queue_size",
+			  (json_int_t)settings->queue_size, "last_error", text(stats->last_error));
 
 	if (settings->file) {
 		json_object_set_new(object, "file", text(settings->file));
@@ -200,7 +168,7 @@ static json_t *view_record(const struct template_record *record, enum encoder_fo
 		const struct template_field *at = &record->fields[i];
 		const struct field *field = at->field;
 		bool v9 = format == ENCODER_NETFLOW9;
-		uint32_t pen = field->pen == FIELD_OWN ? enterprise_number : field->pen;
+		uint32_t pen = field_pen(field, enterprise_number);
 
 		json_array_append_new(fields,
 				      json_pack("{s:s, s:i, s:I, s:i}", "name", field->name, "id",
