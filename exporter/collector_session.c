@@ -81,8 +81,7 @@ static void open_transport(struct collector *collector, const struct resolver_ad
 	const struct transport_ops *ops = transport_ops(collector->settings->transport);
 	const struct sockaddr *to = address ? (const struct sockaddr *)&address->address : NULL;
 	g_autoptr(GError) error = NULL;
-	bool same_peer = address && collector->peer.length == address->length &&
-			 memcmp(&collector->peer, address, sizeof(*address)) == 0;
+	bool same_peer = address && resolver_address_equal(&collector->peer, address);
 	uint16_t kept_port = collector->session_settings.source_port;
 
 	collector->session_settings = *collector->settings;
@@ -117,8 +116,8 @@ static void next_address(struct collector *collector, uint64_t now_ns)
 static bool still_there(const struct resolver_address *peer, const GArray *addresses)
 {
 	for (guint i = 0; i < addresses->len; i++)
-		if (memcmp(peer, &g_array_index(addresses, struct resolver_address, i),
-			   sizeof(*peer)) == 0)
+		if (resolver_address_equal(peer,
+					   &g_array_index(addresses, struct resolver_address, i)))
 			return true;
 	return false;
 }

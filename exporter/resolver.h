@@ -9,6 +9,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 struct resolver;
@@ -17,6 +18,13 @@ struct resolver_address {
 	socklen_t length;
 	struct sockaddr_storage address;
 };
+
+/* Not as a whole: there is padding behind the length. */
+static inline bool resolver_address_equal(const struct resolver_address *a,
+					  const struct resolver_address *b)
+{
+	return a->length == b->length && memcmp(&a->address, &b->address, a->length) == 0;
+}
 
 /* addresses (struct resolver_address) in the order to try them, owned by the caller; NULL: error
  * says why, one sentence without end. */

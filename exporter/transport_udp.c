@@ -126,6 +126,7 @@ static int run_length(const struct udp *udp, const struct transport_message *mes
 
 static void set_segment(struct msghdr *header, union segment_control *control, uint16_t size)
 {
+	memset(control, 0, sizeof(*control)); /* there is padding */
 	header->msg_control = control;
 	header->msg_controllen = sizeof(control->bytes);
 	control->header.cmsg_level = IPPROTO_UDP;
