@@ -28,20 +28,22 @@ search() { # NUMBER TARGET
 	tail -n 60 "$log" | sed 's/^/# /'
 }
 
-number=0
-for target; do
-	while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do
-		wait -n
+search_all() { # TARGET...
+	local number=0 target
+	for target; do
+		while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do
+			wait -n
+		done
+		number=$((number + 1))
+		search "$number" "$target" &
 	done
-	search $((++number)) "$target" &
-done | {
-	failed=0
-	while read -r line; do
-		echo "$line"
-		[[ $line != "not ok"* ]] || failed=1
-	done
-	exit $failed
-} || status=$?
-wait
+	wait
+}
+
+failed=0
+while IFS= read -r line; do
+	echo "$line"
+	[[ $line != "not ok"* ]] || failed=1
+done < <(search_all "$@")
 echo "1..$#"
-exit "${status:-0}"
+exit $failed

@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Both compilers without a warning, and each part that configure can leave out left out: it builds, and the unit tests that
+# are left pass.
+. "$(dirname "$0")/lib.sh"
+
+try() { # NAME ARGUMENTS...
+	configured "$@" || { ok 1 "$1: configure" configure.log && return; }
+	mapfile -t unit < <(unit_tests)
+	run_tests "$1 (${*:2})" "${unit[@]}"
+	rm -rf "$build/proof/$1"
+}
+
+try gcc --enable-werror CC=gcc
+command -v clang >/dev/null && try clang --enable-werror CC=clang
+try no-tls --enable-werror --without-tls CFLAGS=-O0
+try no-http --enable-werror --without-http CFLAGS=-O0
+try no-systemd --enable-werror --without-systemd --with-systemdsystemunitdir=no CFLAGS=-O0
+try no-seccomp --enable-werror --without-seccomp CFLAGS=-O0
+try least --enable-werror --without-tls --without-http --without-systemd --without-seccomp CFLAGS=-O0
+done_testing
