@@ -89,6 +89,7 @@ void collector_free(struct collector *collector)
 {
 	if (!collector)
 		return;
+	collector->parting = true;
 	session_end(collector);
 	log_unsent(collector);
 	send_drop_all(collector);

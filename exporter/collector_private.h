@@ -47,6 +47,7 @@ struct collector {
 	uint64_t boot_real_ms;
 	bool draining;
 	bool told_last; /* draining: the last statistics are on their way */
+	bool parting;	/* no session comes after this one */
 
 	/* session */
 	enum collector_state state;

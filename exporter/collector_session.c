@@ -239,8 +239,10 @@ static void close_session(struct collector *collector)
 	if (collector->tag)
 		g_source_remove_unix_fd(collector->source, g_steal_pointer(&collector->tag));
 	send_take_acknowledged(collector, 0);
-	if (collector->transport)
+	if (collector->transport) {
+		collector->transport->abandoned = collector->n_unacked && !collector->parting;
 		collector->transport->ops->close(g_steal_pointer(&collector->transport));
+	}
 	resolver_free(g_steal_pointer(&collector->resolver));
 	g_clear_pointer(&collector->addresses, g_array_unref);
 	collector->state = COLLECTOR_WAITING;

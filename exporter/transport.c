@@ -259,6 +259,14 @@ int transport_discard(int fd)
 	return 0;
 }
 
+void transport_abandon(int fd)
+{
+	struct linger at_once = {.l_onoff = 1};
+
+	/* if it fails, some may arrive twice */
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 void transport_set_error(GError **error, int code, const char *what)
 {
 	g_set_error(error, TRANSPORT_ERROR, code, "%s: %s", what, g_strerror(code));

@@ -65,6 +65,9 @@ struct transport {
 	int n_held;		   /* see send */
 	int blocked;  /* errno why send gets no further though it should: ENOBUFS, ENOSPC, 0 */
 	bool expired; /* the session is to be renewed: a file's rotation, DTLS without heartbeat */
+	/* To be set before close: what the peer has not acknowledged goes again in another session,
+	 * so that the kernel must not deliver it too. */
+	bool abandoned;
 	/* A datagram did not arrive: the start of it, as an ICMP error quotes it. May be NULL. */
 	void (*refused)(void *user, int error, const uint8_t *head, size_t size);
 	void *user;

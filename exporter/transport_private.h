@@ -44,6 +44,9 @@ int transport_connect_result(int fd);
  */
 int transport_discard(int fd);
 
+/* The close that follows resets the session: the kernel throws away what was not acknowledged. */
+void transport_abandon(int fd);
+
 void transport_set_error(GError **error, int code, const char *what);
 
 uint64_t transport_now_ns(void);

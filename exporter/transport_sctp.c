@@ -239,7 +239,10 @@ static int sctp_unacked(struct transport *transport)
 /* close sends SHUTDOWN, and ABORT only if input lies unread. */
 static void sctp_close(struct transport *transport)
 {
-	transport_discard(transport->fd);
+	if (transport->abandoned)
+		transport_abandon(transport->fd);
+	else
+		transport_discard(transport->fd);
 	close(transport->fd);
 	g_free(transport);
 }

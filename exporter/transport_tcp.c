@@ -149,9 +149,13 @@ int stream_unacked(struct transport *transport)
 
 void stream_close(struct stream *stream)
 {
-	/* unread input would turn the FIN into a RST */
-	shutdown(stream->transport.fd, SHUT_WR);
-	transport_discard(stream->transport.fd);
+	if (stream->transport.abandoned) {
+		transport_abandon(stream->transport.fd);
+	} else {
+		/* unread input would turn the FIN into a RST */
+		shutdown(stream->transport.fd, SHUT_WR);
+		transport_discard(stream->transport.fd);
+	}
 	close(stream->transport.fd);
 	g_array_free(stream->ends, true);
 }

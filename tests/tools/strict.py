@@ -416,7 +416,10 @@ def listen(options):
             buffers[client] = bytearray()
             sessions[client] = len(sessions)
         for client in [client for client in ready if client in buffers]:
-            data = client.recv(65536)
+            try:
+                data = client.recv(65536)
+            except ConnectionResetError:
+                data = b""
             buffers[client] += data
             recorder.stream(sessions[client], buffers[client])
             if not data:
