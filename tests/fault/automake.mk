@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 # make check-fault: system calls that fail, memory that runs out, readers that stop, collectors that misbehave, against
 # the daemon as it is, by a preloaded object. Also in make check.
-FAULT_TESTS = tests/fault/calls.sh tests/fault/start.sh tests/fault/trace.sh tests/fault/outage.sh
-EXTRA_DIST += tests/fault/automake.mk tests/fault/inject.c tests/fault/lib.sh tests/fault/control.py tests/fault/calls.py \
-	tests/fault/start.py tests/fault/pass.py $(FAULT_TESTS)
-FAULT_OBJECTS = tests/fault/inject.so
+FAULT_TESTS = tests/fault/calls.sh tests/fault/start.sh tests/fault/trace.sh tests/fault/outage.sh \
+	tests/fault/stalls.sh tests/fault/collectors.sh tests/fault/memory.sh
+EXTRA_DIST += tests/fault/automake.mk tests/fault/inject.c tests/fault/memory.c tests/fault/lib.sh \
+	tests/fault/control.py tests/fault/calls.py tests/fault/start.py tests/fault/memory.py tests/fault/pass.py \
+	tests/fault/ill.py $(FAULT_TESTS)
+FAULT_OBJECTS = tests/fault/inject.so tests/fault/memory.so
 TESTS += $(FAULT_TESTS)
 check_DATA = $(FAULT_OBJECTS)
 CLEANFILES += $(FAULT_OBJECTS)

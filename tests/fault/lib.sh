@@ -20,9 +20,9 @@ bpflowd=$work/daemon
 echo "nameserver 127.0.0.1" >"$work/resolv.conf"
 head -c 1320 /dev/zero >"$work/fault.control"
 
-name_server() { # collector.test is 127.0.0.1
+name_server() { # [NAME]: it, else collector.test, is 127.0.0.1
 	spawn b "$work/dnsmasq.log" dnsmasq --no-daemon --conf-file=/dev/null --no-resolv --no-hosts --listen-address=127.0.0.1 \
-		--bind-interfaces --address=/collector.test/127.0.0.1
+		--bind-interfaces --address="/${1:-collector.test}/127.0.0.1"
 	wait_for 5 udp_bound b 53 || bail "no name server: $(cat "$work/dnsmasq.log")"
 }
 
