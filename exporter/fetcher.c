@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,6 +61,7 @@ static void set_constants(struct flow_fetcher *f, struct flows_bpf *flows, uint8
 	flows->rodata->netns = netns;
 	flows->rodata->precise = f->config.precise;
 	flows->rodata->count_once = f->config.count_once;
+	flows->rodata->realtime = f->config.realtime;
 	flows->rodata->sampling = f->config.sampling;
 	flows->rodata->one_packet_handicap = ONE_PACKET_HANDICAP_NS / f->ticks.length_ns;
 	flows->rodata->groups4 = f->groups4;
@@ -274,8 +276,16 @@ static uint64_t tick_length(bool precise)
 	return resolution.tv_nsec;
 }
 
+static bool is_realtime_kernel(void)
+{
+	struct utsname system;
+
+	return uname(&system) == 0 && strstr(system.version, "PREEMPT_RT");
+}
+
 static void plan(struct flow_fetcher *f)
 {
+	f->config.realtime = f->config.realtime || is_realtime_kernel();
 	f->n_cpus = count_cpus();
 	f->ticks.length_ns = tick_length(f->config.precise);
 	f->groups4 = groups_for(f->config.max_flows, f->n_cpus);
@@ -363,6 +373,14 @@ void flow_fetcher_counters(const struct flow_fetcher *f, struct flow_counters *s
 		for (size_t i = 0; i < sizeof(*sum) / sizeof(*one); i++)
 			total[i] += __atomic_load_n(&one[i], __ATOMIC_RELAXED);
 	}
+	for (int i = 0; i < 2; i++) {
+		sum->observed_packets[i] += sum->busy_packets[i];
+		sum->observed_bytes[i] += sum->busy_bytes[i];
+		sum->lost_table_packets += sum->busy_packets[i];
+		sum->lost_table_bytes += sum->busy_bytes[i];
+	}
+	sum->unsampled_packets += sum->busy_unsampled;
+	sum->lost_events += sum->busy_events;
 	sum->dns_overflow += f->queries.pushed_out;
 	sum->rtt_overflow += f->handshakes.pushed_out;
 }

@@ -27,6 +27,7 @@ struct flow_fetcher_config {
 	uint32_t instance; /* tells our clsact filters from those of another daemon; the same after
 			      a restart */
 	bool force_clsact; /* for tests: not even try tcx */
+	bool realtime;	   /* for tests: as on a PREEMPT_RT kernel */
 	const uint16_t *dns_ports;
 	uint32_t n_dns_ports;
 	const uint32_t *ignored_drop_reasons;

@@ -52,6 +52,7 @@ static void set_constants(struct flow_fetcher *f, struct fetcher_drops *d)
 	bpf->rodata->queue_purge_reason = args->queue_purge;
 	bpf->rodata->unspecified_reason = args->not_specified;
 	bpf->rodata->precise = config->precise;
+	bpf->rodata->realtime = config->realtime;
 	bpf->rodata->ring_high = config->ring_bytes / 2;
 	bpf->rodata->groups = d->groups;
 	bpf->rodata->n_partitions = f->n_cpus;

@@ -114,6 +114,7 @@ static int load_queue(struct flow_fetcher *f, struct netdev_bpf *bpf)
 
 	bpf->rodata->ring_high = flows->rodata->ring_high;
 	bpf->rodata->count_once = flows->rodata->count_once;
+	bpf->rodata->realtime = flows->rodata->realtime;
 	bpf->rodata->n_dns_ports = flows->rodata->n_dns_ports;
 	bpf->rodata->signal_timeout_ns = flows->rodata->signal_timeout_ns;
 	memcpy((void *)bpf->rodata->hash_seed, (const void *)flows->rodata->hash_seed,

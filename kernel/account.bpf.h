@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * The flow table: one look-up-or-insert. A flow lies in one of the four slots of its group, in the
- * partition of the CPU that sees it, so that no packet needs an atomic; the slot that rested
- * longest gives way through the ring. Above: parse.bpf.h; user space's side of the protocol:
- * fetcher_drain.c.
+ * partition of the CPU that sees it, so that no packet needs an atomic (guard.bpf.h sees to it that
+ * there is one writer at a time); the slot that rested longest gives way through the ring. Above:
+ * parse.bpf.h; user space's side of the protocol: fetcher_drain.c.
  */
 #ifndef BPFLOWD_ACCOUNT_BPF_H
 #define BPFLOWD_ACCOUNT_BPF_H
@@ -66,7 +66,7 @@ struct sample {
 
 /*
  * Room for the packets that take the long way: the stack has 512 octets for a whole chain of calls.
- * One per CPU is enough, since the hooks run with bottom halves off and never inside each other.
+ * One per CPU is enough, since the hooks never run inside each other (guard.bpf.h).
  */
 struct scratch {
 	struct packet packet;

@@ -2,7 +2,7 @@
 # eBPF objects (CO-RE) and the skeletons that embed them: at run time neither compiler nor object file is needed.
 bpf_headers = \
 	kernel/account.bpf.h kernel/core.bpf.h kernel/dns.bpf.h kernel/far.bpf.h kernel/flow.h \
-	kernel/fragment.bpf.h kernel/hint.bpf.h kernel/observe.bpf.h kernel/parse.bpf.h kernel/rtt.bpf.h \
+	kernel/fragment.bpf.h kernel/guard.bpf.h kernel/hint.bpf.h kernel/observe.bpf.h kernel/parse.bpf.h kernel/rtt.bpf.h \
 	kernel/segment.bpf.h kernel/skb.bpf.h kernel/slot.bpf.h kernel/track.bpf.h
 bpf_sources = kernel/flows.bpf.c kernel/drops.bpf.c kernel/netdev.bpf.c kernel/probe.bpf.c
 bpf_skeletons = kernel/flows.skel.h kernel/drops.skel.h kernel/netdev.skel.h kernel/probe.skel.h

@@ -34,7 +34,7 @@ struct {
 	__type(value, struct dns_query);
 } dns_flows SEC(".maps");
 
-/* Room for one message per CPU: the paths that end here run with bottom halves off. */
+/* Room for one message per CPU (guard.bpf.h). */
 struct dns_room {
 	struct flow_event_dns event;
 	struct flow_pair pair;

@@ -7,6 +7,7 @@
  * flows (exporter/signals.c). Next: fetcher_drops.c.
  */
 #include "kernel/core.bpf.h"
+#include "kernel/guard.bpf.h"
 #include "kernel/skb.bpf.h"
 #include "kernel/slot.bpf.h"
 
@@ -231,6 +232,18 @@ static __always_inline void identify(struct sk_buff *skb, struct sock *rx_sk, u3
 	count_drop(&h, reason, state, way.unsure, cpu, c);
 }
 
+/* An interrupt ends before what it interrupted goes on, so that looking and marking need not be one
+ * step; of threads that preempt each other that is not so. */
+static __always_inline bool enter_drop(struct drop_counters *c)
+{
+	if (realtime)
+		return enter_cpu(&c->busy);
+	if (*(volatile u32 *)&c->busy)
+		return false;
+	*(volatile u32 *)&c->busy = 1;
+	return true;
+}
+
 /* Drops happen in any context: one in an interrupt that comes while another is being counted on
  * this CPU must not touch the same slot. (From 6.1 on the kernel itself doesn't let it come here
  * and counts it as a recursion miss of the program: 05b24ff9b2cf.) */
@@ -245,13 +258,15 @@ static __always_inline int drop(struct sk_buff *skb, struct sock *rx_sk, u32 rea
 	c = bpf_map_lookup_elem(&drop_counters, &cpu);
 	if (!c)
 		return 0;
-	if (*(volatile u32 *)&c->busy) {
+	if (!enter_drop(c)) {
 		__sync_fetch_and_add(&c->lost_busy_packets, 1);
 		return 0;
 	}
-	*(volatile u32 *)&c->busy = 1;
 	identify(skb, rx_sk, reason, cpu, c, direct);
-	*(volatile u32 *)&c->busy = 0;
+	if (realtime)
+		leave_cpu(&c->busy);
+	else
+		*(volatile u32 *)&c->busy = 0;
 	return 0;
 }
 

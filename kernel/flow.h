@@ -390,7 +390,7 @@ _Static_assert(sizeof(struct drop_counters) == 64, "one cache line per CPU");
 struct flow_counters {
 	__u64 observed_packets[2]; /* by enum flow_direction; packets that are ours to count */
 	__u64 observed_bytes[2];
-	__u64 lost_table_packets; /* no slot: CPU without a partition */
+	__u64 lost_table_packets; /* no slot: CPU without a partition, or busy */
 	__u64 lost_table_bytes;
 	__u64 lost_ring_packets; /* the ring had no room for the flow that had to give way */
 	__u64 lost_ring_bytes;
@@ -407,8 +407,15 @@ struct flow_counters {
 	__u64 dns_ended;	 /* and taken off by it; what else is gone was pushed out */
 	__u64 rtt_began;	 /* likewise flow_sequences */
 	__u64 rtt_ended;
+	/* PREEMPT_RT: what came while another packet was being counted on this CPU (guard.bpf.h);
+	 * flow_fetcher_counters has it in observed_ and lost_table_, unsampled_ and lost_events */
+	__u64 busy_packets[2];
+	__u64 busy_bytes[2];
+	__u64 busy_unsampled;
+	__u64 busy_events;
+	__u32 busy;
 } __attribute__((aligned(64)));
 
-_Static_assert(sizeof(struct flow_counters) == 192, "counters of a CPU fill whole cache lines");
+_Static_assert(sizeof(struct flow_counters) == 256, "counters of a CPU fill whole cache lines");
 
 #endif

@@ -29,6 +29,7 @@ __u32 ppp_metered;     /* PPP devices of this namespace are metered */
 
 #include "kernel/account.bpf.h"
 #include "kernel/far.bpf.h"
+#include "kernel/guard.bpf.h"
 #include "kernel/observe.bpf.h"
 #include "kernel/segment.bpf.h"
 
@@ -225,34 +226,54 @@ static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p,
 	return 0;
 }
 
-static __always_inline int meter(struct __sk_buff *skb, u32 direction)
+/* Whether the packet is counted elsewhere: where it came in, or where it leaves. */
+static __always_inline bool is_foreign(struct __sk_buff *skb, u32 direction, u8 flags)
+{
+	u32 from = skb->ingress_ifindex;
+
+	if (direction == FLOW_INGRESS)
+		return flags & FLOW_IFACE_HELD;
+	return from && count_once && (flags_of(from) & FLOW_IFACE_COVERED);
+}
+
+/* Not counted in a flow (guard.bpf.h). Octets are those of the skb. */
+static __noinline int count_busy(struct __sk_buff *skb, struct flow_counters *c, u32 direction,
+				 u8 flags)
+{
+	u32 headers = flags & FLOW_IFACE_NO_ETHERNET ? 0 : ETH_HLEN, n = 1;
+
+	if (is_foreign(skb, direction, flags))
+		return 0;
+	if (sampling > 1 && bpf_get_prandom_u32() % sampling) {
+		__sync_fetch_and_add(&c->busy_unsampled, 1);
+		return 0;
+	}
+	if (skb->gso_size && skb->gso_segs)
+		n = skb->gso_segs;
+	__sync_fetch_and_add(&c->busy_packets[direction & 1], n);
+	__sync_fetch_and_add(&c->busy_bytes[direction & 1],
+			     skb->len > headers ? skb->len - headers : 0);
+	return 0;
+}
+
+static __always_inline void meter_ours(struct __sk_buff *skb, u32 direction, u8 flags, u32 cpu,
+				       struct flow_counters *c)
 {
 	const u8 *data = (const u8 *)(long)skb->data, *end = (const u8 *)(long)skb->data_end;
-	u32 cpu = bpf_get_smp_processor_id(), ifindex = skb->ifindex;
-	u32 iface = FLOW_IFACE(netns, direction, ifindex), vlan = 0, flags = flags_of(ifindex);
-	struct flow_counters *c;
+	u32 iface = FLOW_IFACE(netns, direction, skb->ifindex), vlan = 0;
 	struct packet p;
 
-	c = bpf_map_lookup_elem(&counters, &cpu);
-	if (!c)
-		return TC_ACT_UNSPEC;
-	if (direction == FLOW_EGRESS) {
-		u32 from = skb->ingress_ifindex;
-
-		if (from) {
-			tell_far(skb, c, cpu, !(flags & FLOW_IFACE_NO_ETHERNET));
-			if (count_once && (flags_of(from) & FLOW_IFACE_COVERED)) {
-				observe_forwarded(skb, c, cpu, !(flags & FLOW_IFACE_NO_ETHERNET),
-						  ppp_metered);
-				return TC_ACT_UNSPEC;
-			}
-		}
-	} else if (flags & FLOW_IFACE_HELD) {
-		return TC_ACT_UNSPEC;
+	if (direction == FLOW_EGRESS && skb->ingress_ifindex)
+		tell_far(skb, c, cpu, !(flags & FLOW_IFACE_NO_ETHERNET));
+	if (is_foreign(skb, direction, flags)) {
+		if (direction == FLOW_EGRESS)
+			observe_forwarded(skb, c, cpu, !(flags & FLOW_IFACE_NO_ETHERNET),
+					  ppp_metered);
+		return;
 	}
 	if (sampling > 1 && bpf_get_prandom_u32() % sampling) {
 		c->unsampled_packets++;
-		return TC_ACT_UNSPEC;
+		return;
 	}
 	if (unlikely(cpu >= n_partitions) || skb->gso_size || (flags & FLOW_IFACE_NO_ETHERNET) ||
 	    data + ETH_HLEN > end)
@@ -262,16 +283,32 @@ static __always_inline int meter(struct __sk_buff *skb, u32 direction)
 	if (load_half(data + 12) == bpf_htons(ETH_P_IP)) {
 		if (parse_plain4(data, end, &p, iface, vlan, skb->len - ETH_HLEN)) {
 			meter_plain4(skb, &p, iface, cpu, c);
-			return TC_ACT_UNSPEC;
+			return;
 		}
 	} else if (load_half(data + 12) == bpf_htons(ETH_P_IPV6)) {
 		if (parse_plain6(data, end, &p, iface, vlan, skb->len - ETH_HLEN)) {
 			meter_plain6(skb, &p, iface, cpu, c);
-			return TC_ACT_UNSPEC;
+			return;
 		}
 	}
 any:
 	meter_any(skb, iface, !(flags & FLOW_IFACE_NO_ETHERNET), cpu);
+}
+
+static __always_inline int meter(struct __sk_buff *skb, u32 direction)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
+	u8 flags = flags_of(skb->ifindex);
+
+	if (!c)
+		return TC_ACT_UNSPEC;
+	if (!enter_cpu(&c->busy)) {
+		count_busy(skb, c, direction, flags);
+		return TC_ACT_UNSPEC;
+	}
+	meter_ours(skb, direction, flags, cpu, c);
+	leave_cpu(&c->busy);
 	return TC_ACT_UNSPEC;
 }
 

@@ -31,6 +31,7 @@ struct {
 } counters SEC(".maps");
 
 #include "kernel/dns.bpf.h"
+#include "kernel/guard.bpf.h"
 #include "kernel/skb.bpf.h"
 
 char _license[] SEC("license") = "Dual MIT/GPL";
@@ -43,38 +44,50 @@ static __always_inline bool is_ingress_only(u8 flags)
 	return (flags & (FLOW_IFACE_INGRESS | FLOW_IFACE_EGRESS)) == FLOW_IFACE_INGRESS;
 }
 
-static __noinline int queued(struct sk_buff *skb, u32 ifindex, const bool direct)
+static __noinline int read_message(struct sk_buff *skb, const struct skb_headers *h, u32 ifindex,
+				   u32 cpu)
 {
-	u32 cpu = bpf_get_smp_processor_id(), off, len, tail;
 	struct dns_room *room = bpf_map_lookup_elem(&dns_rooms, &cpu);
-	const u8 *head = SKB_READ(skb, head);
-	struct skb_headers h = {};
-	struct skb_way way;
+	u32 off = h->l4 + UDP_HEADER, tail = skb->tail, len;
 
-	skb_way(skb, NULL, &way, direct);
-	if (!room || way.netns < 0 || way.unsure ||
-	    !is_ingress_only(interface_flags(way.netns, ifindex)) ||
-	    (interface_flags(way.netns, way.in) & (FLOW_IFACE_INGRESS | FLOW_IFACE_COVERED)))
-		return 0;
-	if (!skb_parse(skb, &way, &h, direct) || h.key.protocol != IPPROTO_UDP || !h.l4)
-		return 0;
-	off = h.l4 + UDP_HEADER;
-	tail = SKB_READ(skb, tail);
-	if (off >= tail)
+	if (!room || off >= tail)
 		return 0;
 	len = tail - off;
 	if (len > FLOW_DNS_MESSAGE_MAX)
 		len = FLOW_DNS_MESSAGE_MAX;
-	/* counted nowhere: no flow of its own */
-	h.key.iface = FLOW_IFACE(way.netns, FLOW_EGRESS, 0);
-	room->event.flow = h.key;
+	room->event.flow = h->key;
 	room->cpu = cpu;
 	room->strict = 1;
 	room->observer = 0;
 	__builtin_memset(room->event.message, 0, DNS_HEADER);
-	if (bpf_probe_read_kernel(room->event.message, len, head + off))
+	if (bpf_probe_read_kernel(room->event.message, len, skb->head + off))
 		return 0;
 	return dns_message(cpu, len, count_once ? 0 : ifindex);
+}
+
+static __noinline int queued(struct sk_buff *skb, u32 ifindex)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &cpu);
+	struct skb_headers h = {};
+	struct skb_way way;
+
+	skb_way(skb, NULL, &way, true);
+	if (!c || way.netns < 0 || way.unsure ||
+	    !is_ingress_only(interface_flags(way.netns, ifindex)) ||
+	    (interface_flags(way.netns, way.in) & (FLOW_IFACE_INGRESS | FLOW_IFACE_COVERED)))
+		return 0;
+	if (!skb_parse(skb, &way, &h, true) || h.key.protocol != IPPROTO_UDP || !h.l4)
+		return 0;
+	/* counted nowhere: no flow of its own */
+	h.key.iface = FLOW_IFACE(way.netns, FLOW_EGRESS, 0);
+	if (!enter_cpu(&c->busy)) {
+		__sync_fetch_and_add(&c->busy_events, 1);
+		return 0;
+	}
+	read_message(skb, &h, ifindex, cpu);
+	leave_cpu(&c->busy);
+	return 0;
 }
 
 SEC("tp_btf/net_dev_queue")
@@ -86,5 +99,5 @@ int trace_net_packets(u64 *ctx)
 	if (!queue_devices[ifindex & 0xffff])
 		return 0;
 	bpf_probe_read_kernel(&ports, sizeof(ports), skb->head + skb->transport_header);
-	return is_dns(ports) ? queued(skb, ifindex, true) : 0;
+	return is_dns(ports) ? queued(skb, ifindex) : 0;
 }

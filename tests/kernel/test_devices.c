@@ -365,7 +365,7 @@ static void test_segments_in_tunnel(void)
 
 /* Addressed to another host: the kernel drops them all at once, and as many octets are dropped as
  * were counted. */
-static void test_dropped_segments_in_tunnel(void)
+static void test_dropped_segments_in_tunnel(const void *realtime)
 {
 	struct flow_fetcher_config config = meter_config(256);
 	int fd = open_tun("tap0", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
@@ -373,6 +373,7 @@ static void test_dropped_segments_in_tunnel(void)
 	struct meter *meter;
 
 	config.drops = true;
+	config.realtime = GPOINTER_TO_INT(realtime);
 	meter = meter_new(&config);
 	attach(meter, "tap0", FLOW_INGRESS);
 	if (receive_tunnel(fd)) {
@@ -460,7 +461,10 @@ int main(int argc, char **argv)
 			     test_headers_outside);
 	g_test_add_func("/devices/segments", test_segments);
 	g_test_add_func("/devices/segments-in-tunnel", test_segments_in_tunnel);
-	g_test_add_func("/devices/dropped-segments-in-tunnel", test_dropped_segments_in_tunnel);
+	g_test_add_data_func("/devices/dropped-segments-in-tunnel", GINT_TO_POINTER(0),
+			     test_dropped_segments_in_tunnel);
+	g_test_add_data_func("/devices/dropped-segments-in-tunnel/realtime", GINT_TO_POINTER(1),
+			     test_dropped_segments_in_tunnel);
 	g_test_add_func("/devices/no-ethernet", test_no_ethernet);
 	return g_test_run();
 }

@@ -124,6 +124,48 @@ static void test_stash(void)
 	meter_free(meter);
 }
 
+/* Marks this CPU as one that is counting a packet, or not. */
+static void set_busy(struct meter *meter, uint32_t cpu, uint32_t n)
+{
+	int fd = bpf_map__fd(meter->fetcher->flows[0]->maps.counters);
+	struct flow_counters c;
+
+	g_assert_cmpint(bpf_map_lookup_elem(fd, &cpu, &c), ==, 0);
+	g_assert_cmpuint(c.busy, ==, n ? 0 : 1);
+	c.busy = n;
+	g_assert_cmpint(bpf_map_update_elem(fd, &cpu, &c, BPF_ANY), ==, 0);
+}
+
+/* A realtime kernel: a packet that comes while another is being counted on its CPU is lost and says
+ * so; nothing that the other works at is touched. */
+static void test_preempted(void)
+{
+	struct flow_fetcher_config config = meter_config(64);
+	struct packet_context egress = {.direction = FLOW_EGRESS, .gso_size = 10, .gso_segs = 3};
+	struct meter *meter;
+	struct frame frame;
+
+	config.realtime = true;
+	meter = meter_new(&config);
+	stay_on(0);
+	send_flows(meter, false, 0, 10);
+	send_flows(meter, true, 0, 10);
+	set_busy(meter, 0, 1);
+	send_flows(meter, false, 5, 10);
+	make_packet(&frame, false, 0, 30);
+	meter_run(meter, &frame, &egress, 1);
+	set_busy(meter, 0, 0);
+	send_flows(meter, false, 5, 10);
+	g_assert_cmpuint(counters_of(meter).created_flows, ==, 25);
+	g_assert_cmpuint(counters_of(meter).lost_table_packets, ==, 13);
+	g_assert_cmpuint(counters_of(meter).lost_table_bytes, ==, 10 * 38 + 58);
+	g_assert_cmpuint(counters_of(meter).observed_packets[FLOW_EGRESS], ==, 3);
+	meter_drain(meter);
+	g_assert_cmpuint(meter->packets, ==, 30);
+	expect_conserved(meter);
+	meter_free(meter);
+}
+
 /* One group on this CPU: each flow beyond the fourth pushes another out. */
 static void test_eviction(const void *data)
 {
@@ -446,6 +488,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/table/hit-and-miss", test_hit_and_miss);
 	g_test_add_func("/table/stash", test_stash);
+	g_test_add_func("/table/preempted", test_preempted);
 	add_for_both_families("eviction", test_eviction);
 	add_for_both_families("eviction-after-read", test_eviction_after_read);
 	g_test_add_func("/table/long-flow-stays", test_long_flow_stays);
