@@ -21,15 +21,20 @@ const char *const collector_loss_names[COLLECTOR_N_LOSSES] = {
 	[COLLECTOR_LOST_SEND] = "send",
 };
 
+static void add_queued(struct collector_stats *stats, const struct message *message, int sign)
+{
+	stats->queued_flows += sign * (int64_t)message->n_flows;
+	stats->queued_packets += sign * message->n_packets;
+	stats->queued_octets += sign * message->n_octets;
+}
+
 void account_queued(struct collector *collector, const struct message *message, int sign)
 {
 	struct collector_stats *stats = &collector->stats;
 
 	stats->queued_bytes = collector->queue.bytes;
 	stats->queued_messages = collector->queue.n;
-	stats->queued_flows += sign * (int64_t)message->n_flows;
-	stats->queued_packets += sign * message->n_packets;
-	stats->queued_octets += sign * message->n_octets;
+	add_queued(stats, message, sign);
 	if (!stats->queued_flows)
 		collector->backlog_peak = 0;
 }
@@ -68,18 +73,41 @@ void account_sent(struct collector_stats *stats, const struct message *message, 
 		stats->sent_records += sign * (int64_t)message->n_records;
 }
 
-void account_remember(struct collector *collector, const struct queue_entry *entry, bool joined)
+static void settle(struct collector *collector, struct sent_datagram *sent)
+{
+	if (!sent->doubtful)
+		return;
+	sent->doubtful = false;
+	add_queued(&collector->stats, &sent->message, -1);
+	account_sent(&collector->stats, &sent->message, 1, sent->header_size);
+}
+
+void account_settle(struct collector *collector)
+{
+	for (int i = 0; collector->sent && i < COLLECTOR_SENT; i++)
+		settle(collector, &collector->sent[i]);
+}
+
+/* While others are refused it waits for its verdict among what is queued: a counter that takes back
+ * what it has counted would look like a restart to whoever reads it. */
+void account_datagram(struct collector *collector, const struct queue_entry *entry, bool joined)
 {
 	struct sent_datagram *sent;
 
 	if (!collector->sent)
 		collector->sent = g_new0(struct sent_datagram, COLLECTOR_SENT);
 	sent = &collector->sent[collector->next_sent++ % COLLECTOR_SENT];
+	settle(collector, sent);
 	memcpy(sent->header, entry->header, sizeof(sent->header));
 	sent->header_size = entry->header_size;
 	sent->joined = joined;
 	sent->message = *entry->message;
 	sent->message.shares = NULL;
+	sent->doubtful = collector->refused;
+	if (sent->doubtful)
+		add_queued(&collector->stats, &sent->message, 1);
+	else
+		account_sent(&collector->stats, &sent->message, 1, sent->header_size);
 }
 
 static struct sent_datagram *sent_at(struct collector *collector, uint32_t i)
@@ -87,14 +115,18 @@ static struct sent_datagram *sent_at(struct collector *collector, uint32_t i)
 	return &collector->sent[i % COLLECTOR_SENT];
 }
 
-/* Moves what was counted as sent to the losses. */
+/* Moves what was counted as sent, or in doubt, to the losses. */
 static void recount(struct collector *collector, struct sent_datagram *sent)
 {
 	if (!sent->header_size)
 		return;
-	account_sent(&collector->stats, &sent->message, -1, sent->header_size);
+	if (sent->doubtful)
+		add_queued(&collector->stats, &sent->message, -1);
+	else
+		account_sent(&collector->stats, &sent->message, -1, sent->header_size);
 	account_lost(collector, &sent->message, COLLECTOR_LOST_SEND);
 	sent->header_size = 0;
+	sent->doubtful = false;
 }
 
 /* A datagram was refused, and with it what went in the same packet: the host that answers may have

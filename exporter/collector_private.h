@@ -31,6 +31,7 @@ struct sent_datagram {
 	uint8_t header[MESSAGE_HEADER_MAX];
 	uint8_t header_size;	/* 0: none, or counted already */
 	bool joined;		/* went in one packet with the one before */
+	bool doubtful;		/* the last ones were refused: does not count as sent yet */
 	struct message message; /* without body and shares */
 };
 
@@ -126,7 +127,9 @@ void account_sent(struct collector_stats *stats, const struct message *message, 
 void account_lost(struct collector *collector, const struct message *message,
 		  enum collector_loss loss);
 /* A datagram went; an ICMP error may speak of it. joined: in one packet with the one before. */
-void account_remember(struct collector *collector, const struct queue_entry *entry, bool joined);
+void account_datagram(struct collector *collector, const struct queue_entry *entry, bool joined);
+/* Nothing more will be heard of those that went: what was in doubt counts as sent. */
+void account_settle(struct collector *collector);
 void account_refused(void *user, int error, const uint8_t *head, size_t size);
 
 /* Pieces of at most max_size octets of body, from the templates the message was made with;

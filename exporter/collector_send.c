@@ -313,9 +313,10 @@ static void finish_first(struct collector *collector, bool joined)
 	const struct queue_entry *entry = queue_at(&collector->queue, 0);
 	struct message *message;
 
-	account_sent(&collector->stats, entry->message, 1, entry->header_size);
 	if (ops_of(collector)->templates_expire)
-		account_remember(collector, entry, joined);
+		account_datagram(collector, entry, joined);
+	else
+		account_sent(&collector->stats, entry->message, 1, entry->header_size);
 	message = take(collector, 0);
 	message_unref(message);
 }

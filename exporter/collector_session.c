@@ -204,6 +204,7 @@ static void check_refused(struct collector *collector, uint64_t now_ns)
 		return;
 	collector->refused = false;
 	collector->back_ns = now_ns;
+	account_settle(collector);
 	collector_log(collector, LOG_LEVEL_INFO, "no longer refuses");
 	collector->stats.up = true;
 }
@@ -239,6 +240,7 @@ static void close_session(struct collector *collector)
 	if (collector->tag)
 		g_source_remove_unix_fd(collector->source, g_steal_pointer(&collector->tag));
 	send_take_acknowledged(collector, 0);
+	account_settle(collector);
 	if (collector->transport) {
 		collector->transport->abandoned = collector->n_unacked && !collector->parting;
 		collector->transport->ops->close(g_steal_pointer(&collector->transport));
