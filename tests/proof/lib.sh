@@ -12,11 +12,12 @@ failed=0
 ok() { # STATUS NAME [LOG]
 	if [[ $1 -eq 0 ]]; then
 		echo "ok $((++count)) - $2"
-		return
+		return 0
 	fi
 	echo "not ok $((++count)) - $2"
 	failed=1
-	[[ -z ${3:-} ]] || grep -aE 'error|warning|not ok|FAIL|ERROR|runtime|undefined' "$3" | head -n 40 | sed 's/^/# /'
+	[[ -z ${3:-} ]] || grep -aE 'error:|warning:|not ok|^(FAIL|ERROR)|\*\*\*|runtime error|undefined' "$3" | head -n 40 | sed 's/^/# /'
+	return 1
 }
 
 skip() { # NAME REASON
@@ -46,7 +47,7 @@ configured() { # NAME ARGUMENTS...: configures proof/NAME, once; the caller is t
 run_tests() { # NAME TEST...
 	local name=$1 test status=0
 	shift
-	make -s -j"$jobs" all check TESTS= >make.log 2>&1
+	make -s -j"$jobs" check TESTS= >make.log 2>&1
 	ok $? "$name: builds" make.log || return
 	for test; do rm -f "$test.trs" "${test%.sh}.trs"; done
 	make -s -j"$jobs" check TESTS="$*" >check.log 2>&1 || status=$?
