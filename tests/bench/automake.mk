@@ -41,7 +41,7 @@ tests_bench_hook_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
 tests_bench_hook_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
 
 # What router.sh uses: a source of packets, a count of CPU time.
-EXTRA_DIST += tests/bench/inject.bpf.c tests/bench/router_peers.sh
+EXTRA_DIST += tests/bench/inject.bpf.c tests/bench/router_peers.sh tests/bench/newflows.sh
 CLEANFILES += tests/bench/inject.skel.h tests/bench/inject.bpf.o
 tests_bench_inject_SOURCES = tests/bench/inject.c
 tests_bench_inject_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)

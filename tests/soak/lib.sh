@@ -64,3 +64,17 @@ of_collector() { # NAME MEMBER of `show collectors`
 }
 
 all_sent() { [[ $(metric queued_flows) == 0 ]]; }
+
+# ---- what is left in the kernel
+
+all_objects() { # PID: ids of programs, links and maps that it holds
+	cat "/proc/$1/fdinfo/"* 2>/dev/null | sed -n 's/^\(prog\|link\|map\)_id:[[:space:]]*/\1 /p' | sort -u
+}
+
+none_left() { # FILE of all_objects: none exists any more
+	local kind number
+	[[ -s $1 ]] || return 1
+	while read -r kind number; do
+		! bpftool "$kind" show id "$number" || return 1
+	done <"$1"
+}
