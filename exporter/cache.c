@@ -17,6 +17,8 @@
 #include "cache_private.h"
 #include "merge.h"
 
+#define FLUSH_AHEAD 4 /* flows */
+
 static uint32_t begin_flow(struct cache *cache, struct cache_spot spot, const struct flow_id *id,
 			   const struct flow_metrics *delta);
 static void move_to_slot(struct cache_entry *entry, uint32_t slot);
@@ -119,9 +121,13 @@ bool cache_update(struct cache *cache, const struct flow_id *id, const struct fl
 
 void cache_flush(struct cache *cache, enum flow_end_reason reason)
 {
-	for (uint32_t i = 0; i < cache->n_touched; i++)
+	for (uint32_t i = 0; i < cache->n_touched; i++) {
+		/* flows lie one behind the other, their lines of the index anywhere */
+		if (cache_is_live(cache, i + FLUSH_AHEAD))
+			cache_prefetch(cache, &cache->entries[i + FLUSH_AHEAD].id, CACHE_NO_HINT);
 		if (cache_is_live(cache, i))
 			cache_end(cache, i, reason);
+	}
 }
 
 void cache_foreach(struct cache *cache, bool (*fn)(void *user, struct flow_record *record),
