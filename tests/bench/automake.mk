@@ -42,6 +42,7 @@ tests_bench_hook_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
 
 # What router.sh uses: a source of packets, a count of CPU time.
 EXTRA_DIST += tests/bench/inject.bpf.c tests/bench/router_peers.sh tests/bench/newflows.sh
+EXTRA_DIST += tests/bench/scale.sh tests/bench/idle.sh
 CLEANFILES += tests/bench/inject.skel.h tests/bench/inject.bpf.o
 tests_bench_inject_SOURCES = tests/bench/inject.c
 tests_bench_inject_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
@@ -52,3 +53,6 @@ tests_bench_spent_SOURCES = tests/bench/spent.c
 .PHONY: bench
 bench: $(BENCHES) $(BENCH_TOOLS) tests/bench/reference.bpf.o
 	@for b in $(BENCHES); do echo "== $$b"; BPFLOWD_SRC=$(abs_top_srcdir) ./$$b || exit 1; done
+	@for b in router newflows scale idle; do echo "== $$b"; \
+		BPFLOWD_SRC=$(abs_top_srcdir) BPFLOWD_BUILD=$(abs_builddir) BENCH_OUT=tests/bench \
+			$(top_srcdir)/tests/bench/$$b.sh || exit 1; done

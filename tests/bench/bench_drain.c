@@ -259,11 +259,16 @@ static void bench(uint32_t n_flows, const char *template_name)
 	reference_bpf__destroy(drive);
 }
 
-int main(void)
+/* bench_drain [FLOWS TEMPLATE] */
+int main(int argc, char **argv)
 {
 	frame[46] = 0x50;
 	frame[47] = 0x10;
 	setbuf(stdout, NULL);
+	if (argc == 3) {
+		bench(atoi(argv[1]), argv[2]);
+		return 0;
+	}
 	printf("ns of CPU time per slot or flow\n");
 	printf("flows     template  unused    read  merge 1  merge 2  export   records/s/core\n");
 	bench(10000, "standard");

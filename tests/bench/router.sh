@@ -30,7 +30,7 @@ round() { # EXPORTER FLOWS
 	local so_far=0 process=0 heard=0 records=0 packets=$((turns * repeat * burst))
 	rm -rf "$work/nfcapd"
 	collector_start
-	"start_$1"
+	"start_$1" "$2"
 	[[ -z $exporter_pid ]] || so_far=$(spent_so_far "$exporter_pid")
 	taskset -c 0 chrt -f 1 "$inject" --flows "$2" --turns "$turns" --repeat "$repeat" \
 		"$id-router:lan1:$burst" "$id-bare:lan1:$burst" >"$work/turns" || bail "inject failed"

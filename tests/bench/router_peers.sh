@@ -3,11 +3,10 @@
 # CPU 0 receives and forwards, exporters and collector have CPU 1; real-time priorities keep other work of the machine
 # away from both.
 # shellcheck shell=bash
-. "$(dirname "$0")/../lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 inject=$build/tests/bench/inject
 spent=$build/tests/bench/spent
-tables=${max_flows:-262144} # flows that bpflowd's table is made for; the peers get more
 
 # What is forwarded ends in a device that takes packets and frees them, without counting as a drop anywhere.
 router_add() { # NAME
@@ -22,11 +21,17 @@ router_add() { # NAME
 	in_ns "$1" ip route add 10.64.0.0/10 dev lan1 scope link
 }
 
+# more_interfaces: how many besides the two that packets cross.
 routers_make() {
+	local i
 	[[ -x $inject && -x $spent ]] || bail "$inject is not built: make bench does that"
 	netns_add lan
 	router_add router
 	router_add bare
+	for i in $(seq "${more_interfaces:-0}"); do
+		in_ns router ip link add "more$i" type ifb
+		in_ns router ip link set "more$i" up
+	done
 }
 
 # Ahead of the exporters; round robin, as its threads wait for each other in spin locks.
@@ -45,20 +50,25 @@ meter() { # NAME COMMAND...
 
 capturing() { in_ns router ss -H -0 | grep -q 'lan1'; }
 
+# [FLOWS]: how many there will be.
 start_none() { exporter_pid=; }
 
+# A table that suits the load: each CPU has its part of it, and one gets all packets here. Peers' tables are larger.
 start_bpflowd() {
+	local tables=$((4 * ${1:-32768} * $(nproc)))
 	daemon_config "$work/bpflowd.yaml" <<-END
 		metering:
-		  interfaces: ["lan1", "wan1"]
-		  max_flows: $tables
+		  interfaces: ["lan1", "wan1", "more*"]
+		  max_flows: ${max_flows:-$((tables > 65536 ? tables : 65536))}
+		  active_timeout: ${active_timeout:-60s}
+		  idle_timeout: ${idle_timeout:-15s}
 		collectors:
 		  - name: nfcapd
 		    address: 127.0.0.1
 		    port: 9995
 	END
 	meter bpflowd "$bpflowd" -c "$work/bpflowd.yaml"
-	wait_for 20 attached lan1 || bail "bpflowd: $(cat "$work/bpflowd.log")"
+	wait_for 20 attached lan1 && wait_for 20 attached wan1 || bail "bpflowd: $(cat "$work/bpflowd.log")"
 }
 
 start_softflowd() {
