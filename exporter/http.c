@@ -8,19 +8,23 @@
 #include <glib-unix.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define CONNECTIONS_MAX	   64
 #define IDLE_MAX_S	   10
+#define ACCEPT_PAUSE_MS	   10	 /* while descriptors are short */
 #define REQUEST_MEMORY_MAX 16384 /* octets per connection: request line and headers fit or 431 */
 
 struct http {
 	struct http_callbacks callbacks;
 	struct MHD_Daemon *server;
+	int listener;
 	int port;
-	guint watch; /* of the server's epoll descriptor, which stands for all of its sockets */
+	guint watch; /* of the server's epoll descriptor, which stands for all of its sockets; or
+			the time until it is worth while again */
 	guint timer; /* 0: none */
 };
 
@@ -61,6 +65,7 @@ struct http *http_new(const char *listen, const struct http_callbacks *callbacks
 	}
 	http = g_new0(struct http, 1);
 	http->callbacks = *callbacks;
+	http->listener = fd;
 	http->port = bound_port(fd);
 	http->server = MHD_start_daemon(
 		MHD_USE_EPOLL, 0, NULL, NULL, handle, http, MHD_OPTION_LISTEN_SOCKET, fd,
@@ -172,10 +177,33 @@ static void run(struct http *http)
 	set_timer(http);
 }
 
+static gboolean watch_again(void *user)
+{
+	struct http *http = user;
+	int fd = MHD_get_daemon_info(http->server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+
+	http->watch = g_unix_fd_add(fd, G_IO_IN, ready, http);
+	return G_SOURCE_REMOVE;
+}
+
+/* A client that can't be accepted for want of descriptors would wake us again and again. Where it
+ * has connections, the server itself waits until one ends. */
+static bool is_stuck(const struct http *http)
+{
+	struct pollfd waiting = {.fd = http->listener, .events = POLLIN};
+
+	return count_connections(http) == 0 && poll(&waiting, 1, 0) > 0;
+}
+
 static gboolean ready(int fd, GIOCondition condition, void *user)
 {
-	run(user);
-	return G_SOURCE_CONTINUE;
+	struct http *http = user;
+
+	run(http);
+	if (!is_stuck(http))
+		return G_SOURCE_CONTINUE;
+	http->watch = g_timeout_add(ACCEPT_PAUSE_MS, watch_again, http);
+	return G_SOURCE_REMOVE;
 }
 
 static gboolean timer_due(void *user)
