@@ -51,6 +51,22 @@ TABLE = [  # call, errors
     ("clock_gettime", "EPERM EIO EINTR"),
 ]
 MODES = ("first", "tenth", "every third")
+# for half a second each call fails: no loop may spin meanwhile
+LASTING = [
+    ("accept4", "EMFILE ENFILE ENOMEM"),
+    ("sendmmsg", "ENOBUFS ENETUNREACH ECONNREFUSED EMSGSIZE EIO EPERM"),
+    ("sendmsg", "ENOMEM ECONNRESET EPIPE"),
+    ("writev", "ENOSPC EIO"),
+    ("socket", "EMFILE"),
+    ("connect", "ENETUNREACH"),
+    ("recv", "EIO ENOMEM"),
+    ("recvmsg", "ENOBUFS ENOMEM"),
+    ("bpf", "ENOMEM EPERM"),
+    ("open", "EMFILE"),
+    ("write", "EAGAIN"),
+    ("getsockopt", "EIO"),
+    ("ioctl", "EIO"),
+]
 # who answers it by asking again, so that nobody notices
 UNSEEN = {(call, error) for call in ("sendmmsg", "sendmsg", "writev") for error in ("EINTR", "EAGAIN")}
 
@@ -119,6 +135,11 @@ class Life:
             config.write(re.sub(r"source: [0-9.]+", f"source: {source}", self.config))
         os.rename(self.options.config + ".new", self.options.config)
         os.kill(self.daemon.pid, signal.SIGHUP)
+
+    def cpu_s(self):
+        with open(f"/proc/{self.daemon.pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def get_metrics(self):
         try:
@@ -246,6 +267,26 @@ def run_cell(life, tap, call, error, mode):
     return life.daemon.alive() and after is not None and not life.trouble(after)
 
 
+def run_lasting(life, tap, call, error):
+    """All calls fail for a while of real time."""
+    life.injection.arm(call, error, "always")
+    began = busy = life.cpu_s()
+    for turn in range(10):
+        if turn < 3:
+            life.stimulate(call)
+        time.sleep(0.05)
+        busy = life.cpu_s()
+    calls, hits = life.injection.disarm()
+    why, _ = life.recover()
+    if not hits:
+        why = why or "never failed"
+    elif calls > 5000:
+        why = why or f"it spins: {calls} calls, {busy - began:.2f} s of processor time"
+    tap.ok(not why, f"{call} {error}, for half a second", why)
+    if life.options.verbose:
+        tap.diag(f"{hits} of {calls} calls failed; {busy - began:.2f} s of processor time")
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name in ("control", "socket", "far", "mac", "log", "config", "tap", "sent"):
@@ -270,6 +311,11 @@ def main():
                     tap.diag("the daemon is dead: the rest of the table is not run")
                     tap.close()
                     sys.exit(1)
+    for call, errors in LASTING:
+        for error in errors.split():
+            if not options.only or call in options.only.split(","):
+                run_lasting(life, tap, call, error)
+                n_cells += 1
     tap.diag(f"{n_cells} cells in {time.monotonic() - begin:.0f} s; calls that it never makes: "
              + " ".join(life.injection.never_called()))
     with open(options.sent, "w") as sent:
