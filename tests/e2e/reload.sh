@@ -35,7 +35,7 @@ spoil_config() { # ROUND: one thing or two are wrong in it
 	0) echo "nonsense: 1" >>"$work/bpflowd.yaml" ;;
 	1) sed -i "s/name: moving,/name: moving, sorce: x,/; s/drain_interval: .*/drain_interval: 1d/" "$work/bpflowd.yaml" ;;
 	2) sed -i "s/port: 9995/port: 9995, template: absent/" "$work/bpflowd.yaml" ;;
-	3) sed -i "s/^collectors:/&\n  - {name: nowhere, file: \/proc\/nowhere\/x}/" "$work/bpflowd.yaml" ;;
+	3) sed -i "s/^collectors:/&\n  - {name: nowhere, file: \/proc\/nowhere}/" "$work/bpflowd.yaml" ;;
 	esac
 }
 
@@ -71,7 +71,7 @@ fds=$(descriptors)
 bpf_objects "$daemon_pid" >"$work/objects.before"
 
 (in_ns a "$blast" --interface veth0 --dst-mac "$(mac_of b veth1)" --src 10.64.0.1 --dst 10.63.0.1 --flows 3000 \
-	--packets 300000 --rate 20000 --size 40-1400 >"$work/sent") &
+	--packets 300000 --rate 12000 --size 40-1400 >"$work/sent") &
 traffic=$!
 children+=("$traffic")
 n_wrong=0
