@@ -103,6 +103,7 @@ void daemon_log_statistics(struct daemon *d)
 	outputs_foreach(d->outputs, log_collector, NULL);
 }
 
+#ifdef WITH_HTTP
 static void write_metrics(void *user, GString *out)
 {
 	struct metrics *metrics = daemon_collect(user);
@@ -139,23 +140,27 @@ static bool is_healthy(void *user, GString *why)
 
 bool daemon_http_start(struct daemon *d, GError **error)
 {
-#ifdef WITH_HTTP
 	const struct http_callbacks callbacks = {write_metrics, is_healthy, d};
 
 	if (!*d->settings->http_listen)
 		return true;
 	d->http = http_new(d->settings->http_listen, &callbacks, error);
 	return d->http;
-#else
-	if (*d->settings->http_listen)
-		log_warning("http.listen: this bpflowd was built without HTTP");
-	return true;
-#endif
 }
 
 void daemon_http_stop(struct daemon *d)
 {
-#ifdef WITH_HTTP
 	g_clear_pointer(&d->http, http_free);
-#endif
 }
+#else
+bool daemon_http_start(struct daemon *d, GError **error)
+{
+	if (*d->settings->http_listen)
+		log_warning("http.listen: this bpflowd was built without HTTP");
+	return true;
+}
+
+void daemon_http_stop(struct daemon *d)
+{
+}
+#endif
