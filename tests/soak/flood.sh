@@ -100,10 +100,12 @@ diag "$packets packets in $took_ms ms, $spent_ms ms of CPU in the daemon; reside
 	"maps: $before_maps octets"
 
 is "$(map_bytes)" "$before_maps" "maps stay as large as they were"
-# but for what the reader of the ring may set aside in a burst: 16 times its size, in a buffer that doubles
-ok "$((after_kb > before_kb + 2048 + 32768))" "the daemon does not grow once it is full"
+peak_of() { awk -v from="$1" -v to="$2" '$2 > most && $1 >= from && $1 < to { most = $2 } END { print most + 0 }' "$work/resident"; }
+third=$((took_ms / 3000))
+diag "at most $(peak_of 0 $((2 * third))) kB in the first two thirds, $(peak_of $((2 * third)) $((took_ms / 1000))) kB in the last"
+ok "$(($(peak_of $((2 * third)) $((took_ms / 1000))) > $(peak_of 0 $((2 * third))) + 4096))" "the daemon does not go on growing"
 # cache, queues and what a burst of the ring leaves
-ok "$((after_kb - idle_kb > (4 * 65536 * 192 + 72 * 1048576) / 1024 + 16384))" "nor beyond what it was told"
+ok "$((after_kb - idle_kb > (4 * 65536 * 192 + 72 * 1048576) / 1024 + 32768))" "nor beyond what it was told"
 
 sent_all=$(($(sum quiet packets) + $(sum meanwhile packets) + $(sum flooded packets)))
 lost=$(lost_before)
@@ -147,8 +149,8 @@ quiet_ms=$(tallied all 'networks["10.200.0.0/16"].late_ms')
 flood_ms=$(tallied all 'networks["10.201.0.0/16"].late_ms')
 diag "records of ordinary flows late by at most $quiet_ms ms in peace, $flood_ms ms in the flood," \
 	"$(tallied limited 'networks["10.201.0.0/16"].late_ms') ms at the limited collector"
-# one interval until the table is read, one more for the pace
-ok "$((flood_ms > quiet_ms + 2 * drain_ms))" "ordinary flows are exported in time"
+# one interval until the table is read, one for the pace, one for a machine that does other things too
+ok "$((flood_ms > quiet_ms + 3 * drain_ms))" "ordinary flows are exported in time"
 diag "$(sed 1d "$work/all.tally")"
 diag "$(sed 1d "$work/limited.tally")"
 done_testing
