@@ -36,8 +36,9 @@ int inject(struct xdp_md *context)
 	__builtin_memcpy(h, first_packet, sizeof(*h));
 	source = bpf_ntohl(h->ip.saddr) + flow / PORTS_PER_HOST;
 	h->ip.saddr = bpf_htonl(source);
+	h->ip.id = bpf_htons(flow);
 	h->udp.source = bpf_htons(FIRST_PORT + flow % PORTS_PER_HOST);
-	sum = bpf_ntohs(h->ip.check) + (source >> 16) + (source & 0xffff);
+	sum = bpf_ntohs(h->ip.check) + (source >> 16) + (source & 0xffff) + (flow & 0xffff);
 	sum = (sum >> 16) + (sum & 0xffff);
 	h->ip.check = bpf_htons(~(sum + (sum >> 16)));
 	return XDP_PASS;

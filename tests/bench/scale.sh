@@ -119,8 +119,8 @@ draw() {
 			set grid
 			set ylabel 'ns'
 		END
-		panel flows "By flows" "set logscale x; set yrange [0:*]"
-		panel interfaces "By metered interfaces" "unset logscale"
+		panel flows "By flows" "set logscale xy; set yrange [1:1e7]; set format xy '10^{%T}'"
+		panel interfaces "By metered interfaces" "unset logscale; set yrange [0:*]; set format xy '%g'"
 		panel collectors "By collectors" ""
 		panel templates "By templates" ""
 	} | gnuplot && echo "drawn: $out/scale.svg"
