@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# search.sh TARGET...: libFuzzer over each for FUZZ_SECONDS (60), as many at once as there are CPUs; in the build folder.
-# TAP. A finding is kept as tests/fuzz/found/TARGET-crash-...: with its repair it belongs into tests/fuzz/corpus/TARGET.
+# search.sh [TARGET...]: libFuzzer over each, or all, for FUZZ_SECONDS (60), as many at once as there are CPUs; in the
+# build folder, after make check-fuzz-targets. TAP. A finding is kept as tests/fuzz/found/TARGET-crash-...: with its repair it belongs into tests/fuzz/corpus/TARGET.
 set -u
 src=${BPFLOWD_SRC:?}
 seconds=${FUZZ_SECONDS:-60}
 mkdir -p tests/fuzz/found
+[[ $# -gt 0 ]] || set -- $(ls "$src/tests/fuzz/corpus")
 
-search() { # NUMBER TARGET
-	local number=$1 target=$2 log=tests/fuzz/found/$2.log seeds=("$src/tests/fuzz/corpus/$2") options=() status=0 runs
+search() { # TARGET
+	local target=$1 log=tests/fuzz/found/$1.log seeds=("$src/tests/fuzz/corpus/$1") options=() status=0 runs
 	case $target in
 	dns) options=(-max_len=600) ;;
 	dns_name) options=(-max_len=300) ;;
@@ -21,21 +22,20 @@ search() { # NUMBER TARGET
 		-artifact_prefix="tests/fuzz/found/$target-" "$PWD/tests/fuzz/found/$target" "${seeds[@]}" >"$log" 2>&1 || status=$?
 	runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
 	if [[ $status -eq 0 ]]; then
-		echo "ok $number - $target: ${runs:-0} runs"
+		echo "ok - $target: ${runs:-0} runs"
 		return
 	fi
-	echo "not ok $number - $target: ended with $status after ${runs:-?} runs"
+	echo "not ok - $target: ended with $status after ${runs:-?} runs"
 	tail -n 60 "$log" | sed 's/^/# /'
 }
 
 search_all() { # TARGET...
-	local number=0 target
+	local target
 	for target; do
 		while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do
 			wait -n
 		done
-		number=$((number + 1))
-		search "$number" "$target" &
+		search "$target" &
 	done
 	wait
 }
