@@ -14,6 +14,7 @@
 #define PARSE_MAX_VLAN_TAGS	    4 /* in band; the outer two are kept */
 #define PARSE_MAX_MPLS_LABELS	    8
 #define PARSE_MAX_EXTENSION_HEADERS 8
+#define BARE_OFFSET_MAX		    256 /* outer headers in front of a packet without Ethernet header */
 
 enum parse_family { PARSE_IPV4, PARSE_IPV6, PARSE_NON_IP, PARSE_SKIP };
 
@@ -459,6 +460,27 @@ static __always_inline bool is_own_pppoe(struct __sk_buff *skb, u32 iface)
 }
 
 /*
+ * Where a packet begins that has no Ethernet header. Before Linux 5.14 the headers that a tunnel
+ * took off are still in front of it when tc sees it: then the packet's end tells.
+ */
+static __always_inline u32 bare_offset(struct __sk_buff *skb)
+{
+	u8 shown[8], ip[8];
+	u32 offset;
+
+	if (bpf_skb_load_bytes(skb, 0, shown, 8) ||
+	    bpf_skb_load_bytes_relative(skb, 0, ip, 8, BPF_HDR_START_NET) ||
+	    *(u64 *)shown == *(u64 *)ip)
+		return 0;
+	offset = skb->len -
+		 (ip[0] >> 4 == 4 ? bpf_ntohs(*(u16 *)(ip + 2)) : bpf_ntohs(*(u16 *)(ip + 4)) + 40);
+	if (offset > BARE_OFFSET_MAX || bpf_skb_load_bytes(skb, offset, shown, 8) ||
+	    *(u64 *)shown != *(u64 *)ip)
+		return 0;
+	return offset;
+}
+
+/*
  * Parses any packet. ethernet: it begins with an Ethernet header, else with the network header
  * (tun, ppp, wireguard). ppp_metered: PPP devices are metered in this namespace. p was zeroed.
  */
@@ -482,6 +504,8 @@ static __noinline int parse_any(struct __sk_buff *skb, struct packet *p, u32 ifa
 			proto = bpf_ntohs(type);
 		else
 			p->malformed = 1;
+	} else {
+		c.off = bare_offset(skb);
 	}
 	proto = parse_link(&c, p, proto, &pppoe);
 	if (pppoe && ppp_metered && is_own_pppoe(skb, iface))

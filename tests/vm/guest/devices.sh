@@ -83,7 +83,7 @@ tunnel() { # KIND NUMBER
 	in_ns wan ping -q -c 20 -i 0.01 -I "10.1$2.0.1" 10.1.0.2 >"$work/ping" 2>&1
 	meter_end "$1"
 	row "$1: inner, out by the tunnel" 10.16.30.1 "lan0/t$2" in
-	is "$(said "10[.]1$2[.]0[.]1")" "20: t$2/lan0 in" "$1: inner, in by the tunnel"
+	is "$(said "10[.]1$2[.]0[.]1")" "20: t$2/lan0 in" "$1: inner, in by the tunnel" || diag <"$work/records"
 	is "$(said '10[.]2[.]0[.]1')" "520: 0/wan0 out" "$1: what it wraps is sent by this host"
 	in_ns r ip link delete "t$2"
 	in_ns wan ip link delete "t$2"
