@@ -13,7 +13,7 @@ kernel=$1 out=$2 root=$3
 shift 3
 memory=${BPFLOWD_VM_MEMORY:-384}
 limit=${BPFLOWD_VM_TIMEOUT:-1800}
-silence=${BPFLOWD_VM_SILENCE:-400}
+silence=${BPFLOWD_VM_SILENCE:-600}
 release=$(cat "$kernel/release")
 work=$(mktemp -d)
 trap 'kill "$machine_pid" 2>/dev/null || :; rm -rf "$work"' EXIT
@@ -81,7 +81,8 @@ while kill -0 "$machine_pid" 2>/dev/null; do
 	sleep 0.5
 	if [[ $((SECONDS - started)) -gt $limit ]] || { [[ $((SECONDS - started)) -gt $silence ]] && quiet; }; then
 		late=1
-		kill -KILL "$machine_pid"
+		kill -KILL "$machine_pid" || :
+		break
 	fi
 done
 wait "$machine_pid" || :

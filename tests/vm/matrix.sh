@@ -121,7 +121,8 @@ for kernel in "${kernels[@]}"; do
 	kernel_folder "$kernel" || continue
 	name=$(cut -d- -f1 "$folder/release")
 	begin_machine "$name" "$folder" "$work/root" "/test/tests/vm/guest/all ${tests[*]}"
-	[[ " ${with_systemd[*]} " != *" $kernel "* ]] ||
+	# its root is a copy of the initial one
+	[[ " ${with_systemd[*]} " != *" $kernel "* ]] || BPFLOWD_VM_MEMORY=640 \
 		begin_machine "$name-systemd" "$folder" "$work/systemd" "/test/tests/vm/guest/all vm/guest/unit"
 done
 for i in "${!machines[@]}"; do

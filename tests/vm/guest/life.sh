@@ -112,7 +112,7 @@ is "$(jq -c 'select(.["152"] and (.["152"] > .["153"] or .["153"] - .["152"] > 1
 
 # ---- devices come and go
 
-devices=200
+devices=100
 config '"*", "!lo"'
 daemon_start b "$work/bpflowd.yaml"
 for ((i = 0; i < devices; i++)); do

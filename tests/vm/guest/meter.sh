@@ -15,6 +15,7 @@ daemon_config "$work/bpflowd.yaml" <<-END
 	log:
 	  level: debug
 END
+ln -s /out/bpflowd.log "$work/bpflowd.log" # if a verifier refuses a program: what it says is kept
 daemon_start b "$work/bpflowd.yaml"
 check "attached" wait_for 5 attached veth1
 way=clsact
