@@ -43,7 +43,7 @@ tests_bench_hook_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
 # What router.sh uses: a source of packets, a count of CPU time.
 EXTRA_DIST += tests/bench/inject.bpf.c tests/bench/router_peers.sh tests/bench/newflows.sh
 EXTRA_DIST += tests/bench/scale.sh tests/bench/idle.sh
-CLEANFILES += tests/bench/inject.skel.h tests/bench/inject.bpf.o
+CLEANFILES += tests/bench/inject.skel.h tests/bench/inject.bpf.o tests/bench/*.tsv tests/bench/scale.svg
 tests_bench_inject_SOURCES = tests/bench/inject.c
 tests_bench_inject_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
 tests_bench_inject_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
