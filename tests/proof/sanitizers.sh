@@ -17,7 +17,7 @@ ok $? "configure" configure.log
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
 mapfile -t unit < <(unit_tests)
 if [[ ${1:-} == --all ]]; then
-	mapfile -t all < <(make -s list-tests | grep -v -e tests/package/ -e tests/proof/)
+	mapfile -t all < <(make -s list-tests | grep '^tests/' | grep -v -e tests/package/ -e tests/proof/)
 	run_tests "ASan, UBSan" "${all[@]}"
 elif [[ $EUID -eq 0 ]]; then
 	run_tests "ASan, UBSan" "${unit[@]}" "${some[@]}"
