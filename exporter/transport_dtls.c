@@ -38,6 +38,7 @@ struct dtls {
 	uint64_t beat_ns;  /* next heartbeat */
 	uint64_t renew_ns; /* without heartbeats: end of the session */
 	uint64_t refresh_ns;
+	bool failed;  /* GnuTLS still holds a datagram of a session that ends */
 	bool pending; /* a record was begun and must be finished */
 	uint8_t message[MESSAGE_MAX];
 };
@@ -245,8 +246,10 @@ static int send_one(struct dtls *dtls, const struct transport_message *message)
 	dtls->transport.n_held = 0;
 	if (sent >= 0)
 		return 1;
-	if (sent != GNUTLS_E_LARGE_PACKET && (sent != GNUTLS_E_PUSH_ERROR || errno != EMSGSIZE))
+	if (sent != GNUTLS_E_LARGE_PACKET && (sent != GNUTLS_E_PUSH_ERROR || errno != EMSGSIZE)) {
+		dtls->failed = true;
 		return sent == GNUTLS_E_PUSH_ERROR ? -errno : -EPROTO;
+	}
 	set_size(dtls);
 	return -EMSGSIZE;
 }
@@ -275,7 +278,8 @@ static void dtls_close(struct transport *transport)
 {
 	struct dtls *dtls = (struct dtls *)transport;
 
-	if (dtls->tls.shaken && !dtls->pending)
+	/* it would send the datagram that GnuTLS holds, too */
+	if (dtls->tls.shaken && !dtls->pending && !dtls->failed)
 		gnutls_bye(dtls->tls.session, GNUTLS_SHUT_WR);
 	tls_clear(&dtls->tls);
 	close(transport->fd);

@@ -20,6 +20,8 @@
 struct tls_stream {
 	struct stream stream; /* first */
 	struct tls tls;
+	int error;     /* of the socket, as push met it last */
+	bool failed;   /* GnuTLS still holds a record, which goes again in another session */
 	bool pending;  /* a record was begun and must be finished with the same content */
 	int n_taken;   /* messages that end within it */
 	size_t offset; /* octets of the next message that are in it or before it */
@@ -34,6 +36,8 @@ static ssize_t push(gnutls_transport_ptr_t user, const void *data, size_t size)
 
 	if (sent > 0)
 		s->stream.written += sent;
+	else
+		s->error = errno;
 	return sent;
 }
 
@@ -123,8 +127,9 @@ static int send_record(struct tls_stream *s)
 	s->pending = sent == GNUTLS_E_AGAIN || sent == GNUTLS_E_INTERRUPTED;
 	if (s->pending)
 		return 0;
-	if (sent < 0)
-		return sent == GNUTLS_E_PUSH_ERROR ? -ECONNRESET : -EPROTO;
+	s->failed = sent < 0;
+	if (s->failed)
+		return sent == GNUTLS_E_PUSH_ERROR ? -s->error : -EPROTO;
 	for (int i = 0; i < s->n_taken; i++)
 		stream_message_done(&s->stream);
 	return 1;
@@ -157,7 +162,8 @@ static void tls_close(struct transport *transport)
 {
 	struct tls_stream *s = (struct tls_stream *)transport;
 
-	if (s->tls.shaken)
+	/* it would send the record that GnuTLS holds, too */
+	if (s->tls.shaken && !s->pending && !s->failed && !transport->abandoned)
 		gnutls_bye(s->tls.session, GNUTLS_SHUT_WR);
 	tls_clear(&s->tls);
 	stream_close(&s->stream);
