@@ -3,9 +3,12 @@
 # the daemon as it is, by a preloaded object. Also in make check.
 FAULT_TESTS = tests/fault/calls.sh tests/fault/start.sh tests/fault/trace.sh tests/fault/outage.sh \
 	tests/fault/stalls.sh tests/fault/collectors.sh tests/fault/memory.sh
+if WITH_TLS
+FAULT_TESTS += tests/fault/secure.sh
+endif
 EXTRA_DIST += tests/fault/automake.mk tests/fault/inject.c tests/fault/memory.c tests/fault/lib.sh \
 	tests/fault/control.py tests/fault/calls.py tests/fault/start.py tests/fault/memory.py tests/fault/pass.py \
-	tests/fault/ill.py $(FAULT_TESTS)
+	tests/fault/ill.py tests/fault/secure.sh $(FAULT_TESTS)
 FAULT_OBJECTS = tests/fault/inject.so tests/fault/memory.so
 TESTS += $(FAULT_TESTS)
 check_DATA = $(FAULT_OBJECTS)

@@ -50,6 +50,15 @@ TABLE = [  # call, errors
     ("fcntl", "EINTR EAGAIN ENOMEM EIO"),
     ("clock_gettime", "EPERM EIO EINTR"),
 ]
+SECURE = [  # the same for TLS
+    ("send", WIRE.replace(" EMSGSIZE", "")),
+    ("recv", "EINTR EAGAIN ENOMEM ENOBUFS EIO ECONNRESET ETIMEDOUT"),
+    ("socket", FULL),
+    ("connect", "ECONNREFUSED ENETUNREACH EHOSTUNREACH ETIMEDOUT EPERM EINTR"),
+    ("setsockopt", "ENOMEM EPERM"),
+    ("getsockopt", "ENOMEM EIO"),
+    ("shutdown", "EIO"),
+]
 MODES = ("first", "tenth", "every third")
 # for half a second each call fails: no loop may spin meanwhile
 LASTING = [
@@ -156,25 +165,29 @@ class Life:
         else:
             run("ip", "link", "add", "extra", "type", "veth", "peer", "name", "far-end")
 
-    def turn(self):
-        """The daemon finds every timeout due."""
+    def turn(self, quiet=False):
+        """The daemon finds every timeout due. quiet: no request, whose calls would be taken for a session's."""
         self.flapping.read()
         self.injection.shift(1.2)
+        if quiet:
+            time.sleep(0.06)
+            return None
         return self.daemon.ask("stats", timeout=0.3)
 
     def stimulate(self, call):
         self.n_rounds += 1
-        self.traffic.send(20)
+        # flows of one packet each, so that one that comes twice is known
+        self.traffic.send(20, source=f"10.80.{self.n_rounds >> 8}.{self.n_rounds & 255}")
         if call in ("bpf", "recvmsg"):
             self.change_device()
         if call not in ("sendmmsg", "sendmsg", "writev"):
             self.flapping.kick()
         if call in ("socket", "connect", "bind", "setsockopt", "getsockname", "open", "read", "fstat", "stat", "fcntl",
-                    "clock_gettime", "close"):
+                    "clock_gettime", "close", "getsockopt", "shutdown") or (call == "recv" and self.options.secure):
             self.reload()
-        if call in ("accept4", "send", "recv", "poll"):
+        if call in ("accept4", "send", "recv", "poll") and not self.options.secure:
             self.get_metrics()
-        self.turn()
+        self.turn(self.options.secure)
 
     def trouble(self, stats):
         """What is not as it should be when all is well."""
@@ -293,6 +306,7 @@ def main():
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--pid", type=int, required=True)
     parser.add_argument("--only", default="")
+    parser.add_argument("--secure", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     tap = Tap(options.tap)
@@ -301,7 +315,7 @@ def main():
     if not tap.ok(not why, "all collectors are served", why):
         sys.exit(1)
     begin, n_cells = time.monotonic(), 0
-    for call, errors in TABLE:
+    for call, errors in SECURE if options.secure else TABLE:
         if options.only and call not in options.only.split(","):
             continue
         for error in errors.split():
@@ -311,7 +325,7 @@ def main():
                     tap.diag("the daemon is dead: the rest of the table is not run")
                     tap.close()
                     sys.exit(1)
-    for call, errors in LASTING:
+    for call, errors in () if options.secure else LASTING:
         for error in errors.split():
             if not options.only or call in options.only.split(","):
                 run_lasting(life, tap, call, error)
