@@ -6,8 +6,6 @@
 #include "daemon_private.h"
 #include "views.h"
 
-#define SIGNAL_TIMEOUT_NS (5 * NSEC_PER_SEC) /* a query without answer, a handshake that rests */
-
 struct drops_report {
 	struct daemon *daemon;
 	struct metrics *metrics;
@@ -109,7 +107,8 @@ void daemon_signals_drain(struct daemon *d)
 {
 	/* the walk takes a moment, and nobody needs it at each of many short drains */
 	if (d->now.mono_ns - d->stale_looked_ns >= NSEC_PER_SEC) {
-		flow_fetcher_delete_stale_entries(d->fetcher, d->now.mono_ns, SIGNAL_TIMEOUT_NS);
+		flow_fetcher_delete_stale_entries(d->fetcher, d->now.mono_ns,
+						  FLOW_FETCHER_SIGNAL_TIMEOUT_NS);
 		d->stale_looked_ns = d->now.mono_ns;
 	}
 	signals_apply(d->signals);

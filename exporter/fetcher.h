@@ -13,6 +13,9 @@
 
 #include "kernel/flow.h"
 
+/* A query without answer, a handshake that rests: what comes later does not belong to it. */
+#define FLOW_FETCHER_SIGNAL_TIMEOUT_NS 5000000000ull
+
 struct flow_fetcher;
 
 struct flow_fetcher_config {

@@ -137,7 +137,6 @@ const struct bpf_program *fetcher_netdev_program(const struct flow_fetcher *fetc
 const struct bpf_program *fetcher_probe_program(const struct flow_fetcher *fetcher);
 
 /* fetcher_signals.c: before load */
-#define FETCHER_SIGNAL_TIMEOUT_NS 5000000000ull /* what comes later is no answer */
 void fetcher_signals_constants(struct flow_fetcher *fetcher, struct flows_bpf *flows);
 int fetcher_signals_sizes(struct flow_fetcher *fetcher, struct flows_bpf *flows);
 

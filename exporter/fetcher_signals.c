@@ -30,7 +30,7 @@ void fetcher_signals_constants(struct flow_fetcher *f, struct flows_bpf *flows)
 	flows->rodata->dns_enabled = f->config.dns;
 	flows->rodata->rtt_enabled = f->config.rtt;
 	flows->rodata->n_dns_ports = f->config.dns ? n : 0;
-	flows->rodata->signal_timeout_ns = FETCHER_SIGNAL_TIMEOUT_NS;
+	flows->rodata->signal_timeout_ns = FLOW_FETCHER_SIGNAL_TIMEOUT_NS;
 	for (uint32_t i = 0; i < n; i++)
 		((uint16_t *)(void *)flows->rodata->dns_ports)[i] =
 			GUINT16_TO_BE(f->config.dns_ports[i]);
