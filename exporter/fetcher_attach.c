@@ -108,6 +108,11 @@ static int attach_clsact(const struct flow_fetcher *f, int prog_fd, uint32_t ifi
 	return bpf_tc_attach(&hook, &opts);
 }
 
+/*
+ * The qdisc stays, also one that we made and that holds no filter any more: netlink deletes it only
+ * with all that is in it, and a stranger's filter may come between a look and the deletion, or one
+ * may count on the qdisc that was there when it looked. Empty it costs a packet next to nothing.
+ */
 static int detach_clsact(const struct flow_fetcher *f, uint32_t ifindex, int direction)
 {
 	struct bpf_tc_hook hook = tc_hook(ifindex, direction);
