@@ -3,7 +3,8 @@
 # build in folders of their own, take minutes and are no part of make check. TAP; ./quickstart counts them when they run
 # by make check TESTS=tests/proof/NAME.sh.
 PROOFS = tests/proof/sanitizers.sh tests/proof/valgrind.sh tests/proof/configure.sh tests/proof/lint.sh
-EXTRA_DIST += $(PROOFS) tests/proof/automake.mk tests/proof/lib.sh tests/proof/valgrind.supp tests/proof/cppcheck.supp .clang-tidy
+EXTRA_DIST += $(PROOFS) tests/proof/automake.mk tests/proof/lib.sh tests/proof/valgrind.supp tests/proof/cppcheck.supp tests/proof/tidy.supp \
+	.clang-tidy
 proof = BPFLOWD_SRC='$(abs_top_srcdir)' BPFLOWD_BUILD='$(abs_top_builddir)' $(top_srcdir)/tests/proof
 
 .PHONY: check-sanitizers check-valgrind check-configure check-lint list-tests list-unit-tests list-cflags

@@ -8,7 +8,7 @@
 # privileges, reload, interfaces, both formats, every transport; none of them is a race against the clock
 some=(
 	tests/kernel/test_interfaces_netlink tests/kernel/test_parse tests/kernel/test_packets tests/kernel/test_table
-	tests/kernel/test_trackers tests/cli/bad_config.sh tests/cli/ctl.sh tests/e2e/conservation.sh tests/e2e/file.sh
+	tests/kernel/test_trackers tests/cli/bad_config.sh tests/e2e/conservation.sh tests/e2e/file.sh
 	tests/e2e/groups.sh tests/e2e/instances.sh tests/e2e/privileges.sh tests/e2e/reload_queue.sh tests/e2e/restart.sh
 	tests/e2e/template_reload.sh tests/e2e/tools.sh tests/e2e/transports.sh tests/wire/tshark.sh
 )
