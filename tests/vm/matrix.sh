@@ -11,6 +11,7 @@ need qemu-system-x86_64 busybox cpio modprobe zstd xz tshark
 read -ra kernels <<<"${BPFLOWD_VM_KERNELS:-5.10 6.1 6.12 6.18 newest}"
 read -ra tests <<<"${BPFLOWD_VM_TESTS:-vm/guest/meter vm/guest/signals vm/guest/life vm/guest/devices vm/guest/sctp e2e/restart}"
 read -ra with_systemd <<<"${BPFLOWD_VM_SYSTEMD-${kernels[0]} ${kernels[-1]}}"
+command -v systemctl journalctl >/dev/null || { skip "systemd is not installed" "the unit" && with_systemd=(); }
 jobs=${BPFLOWD_VM_JOBS:-2}
 vm=$src/tests/vm
 out=${BPFLOWD_VM_KEEP:-$build/tests/vm/machines}

@@ -107,9 +107,10 @@ for tool in "${ours[@]}"; do
 	copy_program "$file" "/test/build/$tool"
 done
 cp -R "$src/templates" "$root/test/"
-mkdir -p "$root/test/tests"
-cp -R "$src"/tests/{lib.sh,data,e2e,vm} "$root/test/tests/"
-mkdir -p "$root/test/tests/tools"
+mkdir -p "$root/test/tests/tools" "$root/test/tests/vm" "$root/test/tests/e2e"
+cp -R "$src"/tests/{lib.sh,data} "$root/test/tests/"
+cp "$src"/tests/e2e/*.sh "$root/test/tests/e2e/" # not what a run leaves there
+cp -R "$src/tests/vm/guest" "$root/test/tests/vm/"
 cp "$src"/tests/tools/*.py "$root/test/tests/tools/"
 cp "$build/config.h" "$root/test/build/"
 cp "$here/init" "$root/init"
