@@ -313,53 +313,39 @@ static bool is_cold_done(const struct flow_hot *hot, uint32_t iface)
 	return (hot->tcp_flags & FLOW_FAR_KNOWN) || FLOW_IFACE_DIRECTION(iface) == FLOW_EGRESS;
 }
 
-static void scan_slot4(struct flow_fetcher *f, uint32_t i)
+/* ipv6 is constant where it is called, and nothing of the other family is left. */
+static __always_inline void scan_slot(struct flow_fetcher *f, uint32_t i, const bool ipv6)
 {
-	const struct flow_slot4 *slot = &f->slots4[i];
-	uint32_t gen = __atomic_load_n(&slot->hot.gen, __ATOMIC_ACQUIRE);
-	struct shadow *s = &f->shadow4[i];
-	struct flow_slot4 copy;
-	struct flow_cold cold;
-	struct view v = {&copy.hot, &cold, s, i};
+	const struct flow_hot *hot = ipv6 ? &f->slots6[i].hot : &f->slots4[i].hot;
+	uint32_t gen = __atomic_load_n(&hot->gen, __ATOMIC_ACQUIRE);
+	struct shadow *s = ipv6 ? &f->shadow6[i] : &f->shadow4[i];
+	struct flow_slot4 copy4;
+	struct flow_slot6 copy6;
+	struct flow_cold cold4;
+	struct view v = {ipv6 ? &copy6.hot : &copy4.hot, ipv6 ? &copy6.cold : &cold4, s,
+			 ipv6 ? i | SLOT_IPV6 : i};
 	struct flow_id id;
 
 	if (!gen)
 		return;
 	f->n_used++;
-	if (!is_readable(s, gen) || !is_changed(&slot->hot, s))
+	if (!is_readable(s, gen) || !is_changed(hot, s))
 		return;
-	copy = *slot;
-	if (!s->cold_done)
-		cold = f->cold4[i];
+	if (ipv6)
+		copy6 = f->slots6[i];
+	else
+		copy4 = f->slots4[i];
+	if (!ipv6 && !s->cold_done)
+		cold4 = f->cold4[i];
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (__atomic_load_n(&slot->hot.gen, __ATOMIC_RELAXED) != gen)
+	if (__atomic_load_n(&hot->gen, __ATOMIC_RELAXED) != gen)
 		return;
-	id_from_key4(&id, &copy.key);
+	if (ipv6)
+		flow_id_from_key(&id, &copy6.key);
+	else
+		id_from_key4(&id, &copy4.key);
 	hand_up(f, &v, &id);
-	s->cold_done = is_cold_done(&copy.hot, copy.key.iface);
-}
-
-static void scan_slot6(struct flow_fetcher *f, uint32_t i)
-{
-	const struct flow_slot6 *slot = &f->slots6[i];
-	uint32_t gen = __atomic_load_n(&slot->hot.gen, __ATOMIC_ACQUIRE);
-	struct shadow *s = &f->shadow6[i];
-	struct flow_slot6 copy;
-	struct view v = {&copy.hot, &copy.cold, s, i | SLOT_IPV6};
-	struct flow_id id;
-
-	if (!gen)
-		return;
-	f->n_used++;
-	if (!is_readable(s, gen) || !is_changed(&slot->hot, s))
-		return;
-	copy = *slot;
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (__atomic_load_n(&slot->hot.gen, __ATOMIC_RELAXED) != gen)
-		return;
-	flow_id_from_key(&id, &copy.key);
-	hand_up(f, &v, &id);
-	s->cold_done = is_cold_done(&copy.hot, copy.key.iface);
+	s->cold_done = is_cold_done(v.hot, ipv6 ? copy6.key.iface : copy4.key.iface);
 }
 
 /* A partition whose CPU has seen nothing since the last scan holds nothing new. */
@@ -385,26 +371,27 @@ static void look_ahead(const struct flow_fetcher *f, const struct flow_hot *hot,
 		f->callbacks.prefetch(f->callbacks.user, s->hint);
 }
 
+static __always_inline void scan_family(struct flow_fetcher *f, uint32_t cpu, const bool ipv6)
+{
+	uint32_t n = (ipv6 ? f->groups6 : f->groups4) * FLOW_WAYS, end = (cpu + 1) * n;
+
+	for (uint32_t i = cpu * n; i < end; i++) {
+		uint32_t ahead = i + LOOK_AHEAD;
+
+		if (i % READ_RING_EVERY == 0)
+			read_ring(f);
+		if (ahead < end)
+			look_ahead(f, ipv6 ? &f->slots6[ahead].hot : &f->slots4[ahead].hot,
+				   ipv6 ? &f->shadow6[ahead] : &f->shadow4[ahead]);
+		scan_slot(f, i, ipv6);
+	}
+}
+
 static void scan_partition(struct flow_fetcher *f, uint32_t cpu)
 {
-	uint32_t n4 = f->groups4 * FLOW_WAYS, n6 = f->groups6 * FLOW_WAYS;
-	uint32_t end4 = (cpu + 1) * n4, end6 = (cpu + 1) * n6;
-
 	f->n_used = 0;
-	for (uint32_t i = cpu * n4; i < end4; i++) {
-		if (i % READ_RING_EVERY == 0)
-			read_ring(f);
-		if (i + LOOK_AHEAD < end4)
-			look_ahead(f, &f->slots4[i + LOOK_AHEAD].hot, &f->shadow4[i + LOOK_AHEAD]);
-		scan_slot4(f, i);
-	}
-	for (uint32_t i = cpu * n6; i < end6; i++) {
-		if (i % READ_RING_EVERY == 0)
-			read_ring(f);
-		if (i + LOOK_AHEAD < end6)
-			look_ahead(f, &f->slots6[i + LOOK_AHEAD].hot, &f->shadow6[i + LOOK_AHEAD]);
-		scan_slot6(f, i);
-	}
+	scan_family(f, cpu, false);
+	scan_family(f, cpu, true);
 	f->partitions[cpu].slots_used = f->n_used;
 }
 

@@ -184,117 +184,140 @@ static __always_inline void fill_cold(struct __sk_buff *skb, struct flow_cold *c
 		cold->far_ifindex = skb->ingress_ifindex;
 }
 
-/* Gives the packet's flow a slot of its own. way: where the search began. */
-static __noinline int insert4(struct __sk_buff *skb, struct packet *p, struct sample *s, u32 group,
-			      u32 way)
+static __always_inline struct flow_hot *hot_of(void *slot, const bool ipv6)
 {
-	struct flow_group4 *g = bpf_map_lookup_elem(&aggregated_flows, &group);
-	struct flow_cold_group *details = bpf_map_lookup_elem(&flow_details, &group);
-	struct flow_counters *c = bpf_map_lookup_elem(&counters, &s->cpu);
-	u32 best = 0, chosen = way & 3, at, r;
-	struct flow_slot4 *slot;
+	return slot + (ipv6 ? offsetof(struct flow_slot6, hot) : offsetof(struct flow_slot4, hot));
+}
 
-	if (!g || !details || !c)
-		return 0;
+/* Whether a retired slot is this very flow's, as far as its ends tell. */
+static __always_inline bool has_ends_of(const void *slot, const struct packet *p, const bool ipv6)
+{
+	const struct flow_slot4 *v4 = slot;
+	const struct flow_slot6 *v6 = slot;
+
+	if (ipv6)
+		return *(u64 *)(v6->key.src_addr + 8) == *(u64 *)(p->key6.src_addr + 8) &&
+		       *(u64 *)(v6->key.dst_addr + 8) == *(u64 *)(p->key6.dst_addr + 8) &&
+		       *(u32 *)&v6->key.src_port == *(u32 *)&p->key6.src_port;
+	return v4->key.src_addr == p->key4.src_addr && v4->key.dst_addr == p->key4.dst_addr &&
+	       *(u32 *)&v4->key.src_port == *(u32 *)&p->key4.src_port;
+}
+
+/* The way of the group whose slot gives way. */
+static __always_inline u32 choose_way(void *group, const struct packet *p, u32 now, u32 way,
+				      const bool ipv6)
+{
+	u32 size = ipv6 ? sizeof(struct flow_slot6) : sizeof(struct flow_slot4);
+	u32 best = 0, chosen = way & 3;
+
 #pragma unroll
 	for (u32 i = 0; i < FLOW_WAYS; i++) {
-		struct flow_slot4 *v;
+		u32 at = (way + i) & 3, r;
+		void *slot = group + at * size;
 
-		at = (way + i) & 3;
-		v = &g->way[at];
-		r = rank(&v->hot, s->now);
-		/* a retired slot of this very flow goes first: it must not be found again */
-		if (r == SLOT_RETIRED && v->key.src_addr == p->key4.src_addr &&
-		    v->key.dst_addr == p->key4.dst_addr &&
-		    *(u32 *)&v->key.src_port == *(u32 *)&p->key4.src_port)
+		r = rank(hot_of(slot, ipv6), now);
+		/* it must not be found again */
+		if (r == SLOT_RETIRED && has_ends_of(slot, p, ipv6))
 			r = SLOT_UNUSED;
 		if (r > best) {
 			best = r;
 			chosen = at;
 		}
 	}
-	slot = &g->way[chosen & 3];
-	if (slot->hot.gen) {
-		struct flow_event_slot4 *e = bpf_ringbuf_reserve(&direct_flows, sizeof(*e), 0);
+	return chosen & 3;
+}
 
-		if (!e) {
-			count_ring_loss(c, s);
-			return 0;
-		}
-		e->event.type = FLOW_EVENT_SLOT4;
-		e->event.index = group * FLOW_WAYS + (chosen & 3);
-		e->slot = *slot;
-		e->cold = details->way[chosen & 3];
-		c->evicted_flows++;
-		gen_step(&slot->hot.gen);
-		bpf_ringbuf_submit(e, ring_wakeup(c->evicted_flows));
-	} else {
-		gen_step(&slot->hot.gen);
+/* Ends the tenancy of a slot in use: it leaves through the ring. details: IPv4's cold part. False:
+ * the ring has no room, the packet is lost. */
+static __always_inline bool push_out(void *slot, const struct flow_cold *details, u32 index,
+				     const struct sample *s, struct flow_counters *c,
+				     const bool ipv6)
+{
+	struct flow_event_slot4 *e4 = NULL;
+	struct flow_event_slot6 *e6 = NULL;
+	struct flow_event *e;
+
+	if (ipv6)
+		e6 = bpf_ringbuf_reserve(&direct_flows, sizeof(*e6), 0);
+	else
+		e4 = bpf_ringbuf_reserve(&direct_flows, sizeof(*e4), 0);
+	if (ipv6 ? !e6 : !e4) {
+		count_ring_loss(c, s);
+		return false;
 	}
-	slot->key = p->key4;
-	begin(&slot->hot, s);
-	fill_cold(skb, &details->way[chosen & 3], p, s, p->key4.iface);
-	gen_settle(&slot->hot.gen);
+	if (ipv6) {
+		e = &e6->event;
+		e6->slot = *(struct flow_slot6 *)slot;
+	} else {
+		e = &e4->event;
+		e4->slot = *(struct flow_slot4 *)slot;
+		e4->cold = *details;
+	}
+	e->type = ipv6 ? FLOW_EVENT_SLOT6 : FLOW_EVENT_SLOT4;
+	e->index = index;
+	c->evicted_flows++;
+	gen_step(&hot_of(slot, ipv6)->gen);
+	bpf_ringbuf_submit(e, ring_wakeup(c->evicted_flows));
+	return true;
+}
+
+/* Gives the packet's flow a slot of its own. way: where the search began. */
+static __always_inline int insert(struct __sk_buff *skb, struct packet *p, struct sample *s,
+				  u32 group, u32 way, const bool ipv6)
+{
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &s->cpu);
+	struct flow_cold_group *details = NULL;
+	struct flow_slot4 *v4;
+	struct flow_slot6 *v6;
+	struct flow_cold *cold;
+	struct flow_hot *hot;
+	u32 index, iface;
+	void *g, *slot;
+
+	if (ipv6) {
+		g = bpf_map_lookup_elem(&aggregated_v6, &group);
+	} else {
+		g = bpf_map_lookup_elem(&aggregated_flows, &group);
+		details = bpf_map_lookup_elem(&flow_details, &group);
+	}
+	if (!g || !c || (!ipv6 && !details))
+		return 0;
+	way = choose_way(g, p, s->now, way, ipv6);
+	index = group * FLOW_WAYS + way;
+	v4 = slot = g + way * (ipv6 ? sizeof(*v6) : sizeof(*v4));
+	v6 = slot;
+	cold = ipv6 ? &v6->cold : &details->way[way];
+	hot = hot_of(slot, ipv6);
+	if (!hot->gen)
+		gen_step(&hot->gen);
+	else if (!push_out(slot, cold, index, s, c, ipv6))
+		return 0;
+	if (ipv6)
+		v6->key = p->key6;
+	else
+		v4->key = p->key4;
+	iface = ipv6 ? p->key6.iface : p->key4.iface;
+	begin(hot, s);
+	fill_cold(skb, cold, p, s, iface);
+	gen_settle(&hot->gen);
 	c->created_flows++;
-	if (FLOW_IFACE_DIRECTION(p->key4.iface) == FLOW_INGRESS)
-		leave_far_hint(skb, s->cpu, group * FLOW_WAYS + (chosen & 3), slot->hot.gen, p->l3);
+	if (FLOW_IFACE_DIRECTION(iface) == FLOW_INGRESS)
+		leave_far_hint(skb, s->cpu, ipv6 ? FAR_IPV6 | index : index, hot->gen,
+			       ipv6 ? far_l3(p) : p->l3);
 	return 0;
 }
 
-/* The same for IPv6 and non-IP. */
+static __noinline int insert4(struct __sk_buff *skb, struct packet *p, struct sample *s, u32 group,
+			      u32 way)
+{
+	return insert(skb, p, s, group, way, false);
+}
+
+/* IPv6 and non-IP. */
 static __noinline int insert6(struct __sk_buff *skb, struct packet *p, struct sample *s, u32 group,
 			      u32 way)
 {
-	struct flow_group6 *g = bpf_map_lookup_elem(&aggregated_v6, &group);
-	struct flow_counters *c = bpf_map_lookup_elem(&counters, &s->cpu);
-	u32 best = 0, chosen = way & 3, at, r;
-	struct flow_slot6 *slot;
-
-	if (!g || !c)
-		return 0;
-#pragma unroll
-	for (u32 i = 0; i < FLOW_WAYS; i++) {
-		struct flow_slot6 *v;
-
-		at = (way + i) & 3;
-		v = &g->way[at];
-		r = rank(&v->hot, s->now);
-		if (r == SLOT_RETIRED &&
-		    *(u64 *)(v->key.src_addr + 8) == *(u64 *)(p->key6.src_addr + 8) &&
-		    *(u64 *)(v->key.dst_addr + 8) == *(u64 *)(p->key6.dst_addr + 8) &&
-		    *(u32 *)&v->key.src_port == *(u32 *)&p->key6.src_port)
-			r = SLOT_UNUSED;
-		if (r > best) {
-			best = r;
-			chosen = at;
-		}
-	}
-	slot = &g->way[chosen & 3];
-	if (slot->hot.gen) {
-		struct flow_event_slot6 *e = bpf_ringbuf_reserve(&direct_flows, sizeof(*e), 0);
-
-		if (!e) {
-			count_ring_loss(c, s);
-			return 0;
-		}
-		e->event.type = FLOW_EVENT_SLOT6;
-		e->event.index = group * FLOW_WAYS + (chosen & 3);
-		e->slot = *slot;
-		c->evicted_flows++;
-		gen_step(&slot->hot.gen);
-		bpf_ringbuf_submit(e, ring_wakeup(c->evicted_flows));
-	} else {
-		gen_step(&slot->hot.gen);
-	}
-	slot->key = p->key6;
-	begin(&slot->hot, s);
-	fill_cold(skb, &slot->cold, p, s, p->key6.iface);
-	gen_settle(&slot->hot.gen);
-	c->created_flows++;
-	if (FLOW_IFACE_DIRECTION(p->key6.iface) == FLOW_INGRESS)
-		leave_far_hint(skb, s->cpu, FAR_IPV6 | (group * FLOW_WAYS + (chosen & 3)),
-			       slot->hot.gen, far_l3(p));
-	return 0;
+	return insert(skb, p, s, group, way, true);
 }
 
 /* Adds to the flow's slot; the hot path. Null: the flow has none in its group. */
