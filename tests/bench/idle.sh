@@ -17,6 +17,7 @@ for flows in 0 10000 50000; do
 	max_flows=65536 active_timeout=1h idle_timeout=1h start_bpflowd "$flows"
 	[[ $flows -eq 0 ]] || "$inject" --flows "$flows" "$id-router:lan1:$flows" >/dev/null || bail "inject failed"
 	wait_for 10 holds "$flows" || bail "$(metric flows_active) flows active of $flows"
+	sleep 3 # what a start leaves for later
 	before=$(spent_so_far "$exporter_pid")
 	begun=${EPOCHREALTIME/./}
 	sleep "$seconds"
