@@ -203,6 +203,19 @@ static __always_inline bool has_ends_of(const void *slot, const struct packet *p
 	       *(u32 *)&v4->key.src_port == *(u32 *)&p->key4.src_port;
 }
 
+/* Whether a slot is this very flow's, as find4 and find6 have it. */
+static __always_inline bool is_flow_of(const void *slot, const struct packet *p, const bool ipv6)
+{
+	const u64 *k = slot;
+
+	if (!ipv6)
+		return k[0] == p->w[0] && k[1] == p->w[1] && !((k[2] ^ p->w[2]) & ~0x300ull);
+	for (int i = 0; i < 5; i++)
+		if (k[i] != ((const u64 *)&p->key6)[i])
+			return false;
+	return !((k[5] ^ ((const u64 *)&p->key6)[5]) & ~0x300ull);
+}
+
 /* The way of the group whose slot gives way. */
 static __always_inline u32 choose_way(void *group, const struct packet *p, u32 now, u32 way,
 				      const bool ipv6)
@@ -228,10 +241,9 @@ static __always_inline u32 choose_way(void *group, const struct packet *p, u32 n
 }
 
 /* Ends the tenancy of a slot in use: it leaves through the ring. details: IPv4's cold part. False:
- * the ring has no room, the packet is lost. */
+ * the ring has no room. */
 static __always_inline bool push_out(void *slot, const struct flow_cold *details, u32 index,
-				     const struct sample *s, struct flow_counters *c,
-				     const bool ipv6)
+				     struct flow_counters *c, const bool ipv6)
 {
 	struct flow_event_slot4 *e4 = NULL;
 	struct flow_event_slot6 *e6 = NULL;
@@ -241,10 +253,8 @@ static __always_inline bool push_out(void *slot, const struct flow_cold *details
 		e6 = bpf_ringbuf_reserve(&direct_flows, sizeof(*e6), 0);
 	else
 		e4 = bpf_ringbuf_reserve(&direct_flows, sizeof(*e4), 0);
-	if (ipv6 ? !e6 : !e4) {
-		count_ring_loss(c, s);
+	if (ipv6 ? !e6 : !e4)
 		return false;
-	}
 	if (ipv6) {
 		e = &e6->event;
 		e6->slot = *(struct flow_slot6 *)slot;
@@ -288,10 +298,16 @@ static __always_inline int insert(struct __sk_buff *skb, struct packet *p, struc
 	v6 = slot;
 	cold = ipv6 ? &v6->cold : &details->way[way];
 	hot = hot_of(slot, ipv6);
-	if (!hot->gen)
+	if (!hot->gen) {
 		gen_step(&hot->gen);
-	else if (!push_out(slot, cold, index, s, c, ipv6))
+	} else if (!push_out(slot, cold, index, c, ipv6)) {
+		/* a flow that user space wanted to begin anew goes on for now */
+		if (is_flow_of(slot, p, ipv6))
+			touch(hot, s);
+		else
+			count_ring_loss(c, s);
 		return 0;
+	}
 	if (ipv6)
 		v6->key = p->key6;
 	else

@@ -298,6 +298,35 @@ static void test_retire(const void *data)
 	meter_free(meter);
 }
 
+/* A retired slot while the ring has no room for what it held: its own flow goes on in it, and
+ * begins anew once there is room. */
+static void test_retire_full_ring(const void *data)
+{
+	bool is_ipv6 = GPOINTER_TO_INT(data);
+	struct meter *meter = new_meter(64, 4096);
+	struct flow_counters before, after;
+	struct frame frame;
+
+	make_packet(&frame, is_ipv6, 7, 10);
+	meter_run(meter, &frame, &ingress, 10);
+	meter_drain(meter);
+	meter_retire_all(meter);
+	send_flows(meter, !is_ipv6, 0, 1000);
+	before = counters_of(meter);
+	g_assert_cmpuint(before.lost_ring_packets, >, 0);
+	meter_run(meter, &frame, &ingress, 3);
+	after = counters_of(meter);
+	g_assert_cmpuint(after.lost_ring_packets, ==, before.lost_ring_packets);
+	g_assert_cmpuint(after.created_flows, ==, before.created_flows);
+	meter_drain(meter);
+	expect_conserved(meter);
+	meter_run(meter, &frame, &ingress, 2);
+	g_assert_cmpuint(counters_of(meter).created_flows, ==, before.created_flows + 1);
+	meter_drain(meter);
+	expect_conserved(meter);
+	meter_free(meter);
+}
+
 /* Generations are 32 bits wide and begin again at 2. */
 static void test_generation_wraps(const void *data)
 {
@@ -494,6 +523,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/table/long-flow-stays", test_long_flow_stays);
 	add_for_both_families("full-ring", test_full_ring);
 	add_for_both_families("retire", test_retire);
+	add_for_both_families("retire-full-ring", test_retire_full_ring);
 	add_for_both_families("generation-wraps", test_generation_wraps);
 	g_test_add_func("/table/memory", test_memory);
 	for (size_t i = 0; i < G_N_ELEMENTS(contests); i++)
