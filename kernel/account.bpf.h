@@ -143,19 +143,20 @@ static __always_inline void begin(struct flow_hot *h, const struct sample *s)
 	h->max_ttl = s->ttl;
 }
 
-/* How willingly a slot gives way: the highest does. */
+/* How willingly a slot gives way: the highest does. A flow that goes on keeps its slot, though it
+ * is retired: in a flood there would be no other. */
 static __always_inline u32 rank(const struct flow_hot *h, u32 now)
 {
 	u32 age;
 
 	if (!h->gen)
 		return SLOT_UNUSED;
-	if (h->retire == h->gen)
-		return SLOT_RETIRED;
 	age = now - h->last;
 	if (age >= SLOT_RETIRED - one_packet_handicap)
-		return 0; /* another CPU's clock tick */
-	return h->packets == 1 ? age + one_packet_handicap : age;
+		age = 0; /* another CPU's clock tick */
+	if (h->retire == h->gen && age >= one_packet_handicap)
+		return SLOT_RETIRED;
+	return h->packets == 1 && !(h->tcp_flags & FLOW_GOES_ON) ? age + one_packet_handicap : age;
 }
 
 /* Looks at the ring only now and then: records come by the dozen before it fills. */
@@ -189,31 +190,15 @@ static __always_inline struct flow_hot *hot_of(void *slot, const bool ipv6)
 	return slot + (ipv6 ? offsetof(struct flow_slot6, hot) : offsetof(struct flow_slot4, hot));
 }
 
-/* Whether a retired slot is this very flow's, as far as its ends tell. */
-static __always_inline bool has_ends_of(const void *slot, const struct packet *p, const bool ipv6)
-{
-	const struct flow_slot4 *v4 = slot;
-	const struct flow_slot6 *v6 = slot;
-
-	if (ipv6)
-		return *(u64 *)(v6->key.src_addr + 8) == *(u64 *)(p->key6.src_addr + 8) &&
-		       *(u64 *)(v6->key.dst_addr + 8) == *(u64 *)(p->key6.dst_addr + 8) &&
-		       *(u32 *)&v6->key.src_port == *(u32 *)&p->key6.src_port;
-	return v4->key.src_addr == p->key4.src_addr && v4->key.dst_addr == p->key4.dst_addr &&
-	       *(u32 *)&v4->key.src_port == *(u32 *)&p->key4.src_port;
-}
-
 /* Whether a slot is this very flow's, as find4 and find6 have it. */
 static __always_inline bool is_flow_of(const void *slot, const struct packet *p, const bool ipv6)
 {
-	const u64 *k = slot;
+	const u64 *k = slot, *w = ipv6 ? (const u64 *)&p->key6 : p->w;
 
-	if (!ipv6)
-		return k[0] == p->w[0] && k[1] == p->w[1] && !((k[2] ^ p->w[2]) & ~0x300ull);
-	for (int i = 0; i < 5; i++)
-		if (k[i] != ((const u64 *)&p->key6)[i])
-			return false;
-	return !((k[5] ^ ((const u64 *)&p->key6)[5]) & ~0x300ull);
+	if (ipv6)
+		return !((k[0] ^ w[0]) | (k[1] ^ w[1]) | (k[2] ^ w[2]) | (k[3] ^ w[3]) |
+			 (k[4] ^ w[4]) | ((k[5] ^ w[5]) & ~0x300ull));
+	return !((k[0] ^ w[0]) | (k[1] ^ w[1]) | ((k[2] ^ w[2]) & ~0x300ull));
 }
 
 /* The way of the group whose slot gives way. */
@@ -229,8 +214,8 @@ static __always_inline u32 choose_way(void *group, const struct packet *p, u32 n
 		void *slot = group + at * size;
 
 		r = rank(hot_of(slot, ipv6), now);
-		/* it must not be found again */
-		if (r == SLOT_RETIRED && has_ends_of(slot, p, ipv6))
+		/* its own, retired: it must not be found again */
+		if (is_flow_of(slot, p, ipv6))
 			r = SLOT_UNUSED;
 		if (r > best) {
 			best = r;
@@ -283,6 +268,7 @@ static __always_inline int insert(struct __sk_buff *skb, struct packet *p, struc
 	struct flow_hot *hot;
 	u32 index, iface;
 	void *g, *slot;
+	bool goes_on;
 
 	if (ipv6) {
 		g = bpf_map_lookup_elem(&aggregated_v6, &group);
@@ -298,11 +284,12 @@ static __always_inline int insert(struct __sk_buff *skb, struct packet *p, struc
 	v6 = slot;
 	cold = ipv6 ? &v6->cold : &details->way[way];
 	hot = hot_of(slot, ipv6);
+	goes_on = is_flow_of(slot, p, ipv6);
 	if (!hot->gen) {
 		gen_step(&hot->gen);
 	} else if (!push_out(slot, cold, index, c, ipv6)) {
 		/* a flow that user space wanted to begin anew goes on for now */
-		if (is_flow_of(slot, p, ipv6))
+		if (goes_on)
 			touch(hot, s);
 		else
 			count_ring_loss(c, s);
@@ -314,6 +301,8 @@ static __always_inline int insert(struct __sk_buff *skb, struct packet *p, struc
 		v4->key = p->key4;
 	iface = ipv6 ? p->key6.iface : p->key4.iface;
 	begin(hot, s);
+	if (goes_on)
+		hot->tcp_flags |= FLOW_GOES_ON;
 	fill_cold(skb, cold, p, s, iface);
 	gen_settle(&hot->gen);
 	c->created_flows++;

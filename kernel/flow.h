@@ -52,6 +52,7 @@ enum flow_iface_flag {
 #define FLOW_FRAGMENT  0x1000 /* at least one packet of the flow was a fragment */
 #define FLOW_FAR_KNOWN 0x2000 /* the egress hook has told the far interface */
 #define FLOW_HANDSHAKE 0x4000 /* TCP handshake being watched for its RTT */
+#define FLOW_GOES_ON   0x8000 /* the slot was the same flow's before */
 
 /* Key of an IPv4 flow as it lies in the table; addresses and ports in network order, the rest in
  * host order. */

@@ -294,6 +294,10 @@ nfcapd_stop() { # NAMESPACE PORT: waits until it has read what lies in its socke
 	nfcapd_drops=$(udp_drops "$1" "$2")
 	stop "$nfcapd_pid"
 	nfcapd_file=$(ls "$work"/nfcapd/nfcapd.2*)
+	if [[ $nfcapd_file == *$'\n'* ]]; then # the hour struck
+		nfcapd_file=$work/nfcapd/merged
+		nfdump -q -R "$work/nfcapd" -w "$nfcapd_file"
+	fi
 	nfcapd_gaps=$(grep -o 'Sequence Errors: [0-9]*' "$work/nfcapd.log" | awk '{ n += $3 } END { print n + 0 }')
 }
 
