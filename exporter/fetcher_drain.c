@@ -19,7 +19,8 @@
 #define TIE_TICKS    4
 #define TIE_AGAIN_NS (3600 * NSEC_PER_SEC)
 
-#define LOOK_AHEAD	8    /* slots */
+#define LOOK_AHEAD	12   /* slots: what will be merged is fetched, */
+#define READ_AHEAD	48   /* and what will be looked at */
 #define READ_RING_EVERY 2048 /* slots of a scan: it must not fill meanwhile */
 #define STASH_RINGS	16   /* contents of the ring that the stash may hold */
 
@@ -363,10 +364,13 @@ static bool is_at_rest(struct flow_fetcher *f, uint32_t cpu)
 	return rest;
 }
 
-/* What lies some slots ahead will be merged soon: the wait for its memory goes on meanwhile. */
-static void look_ahead(const struct flow_fetcher *f, const struct flow_hot *hot,
-		       const struct shadow *s)
+/* What lies some slots ahead will be merged soon: the wait for its memory goes on meanwhile. The
+ * processor's own look ahead ends with each page. */
+static __always_inline void look_ahead(const struct flow_fetcher *f, const struct flow_hot *hot,
+				       const struct shadow *s, size_t slot_size)
 {
+	__builtin_prefetch((const char *)hot + (READ_AHEAD - LOOK_AHEAD) * slot_size);
+	__builtin_prefetch(s + READ_AHEAD - LOOK_AHEAD);
 	if (s->gen && s->hint != CACHE_NO_HINT && is_changed(hot, s))
 		f->callbacks.prefetch(f->callbacks.user, s->hint);
 }
@@ -382,7 +386,8 @@ static __always_inline void scan_family(struct flow_fetcher *f, uint32_t cpu, co
 			read_ring(f);
 		if (ahead < end)
 			look_ahead(f, ipv6 ? &f->slots6[ahead].hot : &f->slots4[ahead].hot,
-				   ipv6 ? &f->shadow6[ahead] : &f->shadow4[ahead]);
+				   ipv6 ? &f->shadow6[ahead] : &f->shadow4[ahead],
+				   ipv6 ? sizeof(*f->slots6) : sizeof(*f->slots4));
 		scan_slot(f, i, ipv6);
 	}
 }

@@ -182,7 +182,7 @@ static struct flow_fetcher *new_fetcher(struct world *w, uint32_t max_flows)
 static void open_export(struct world *w, const char *name)
 {
 	g_autofree char *path =
-		g_strdup_printf("%s/templates/%s.yaml", getenv("BPFLOWD_SRC"), name);
+		g_strdup_printf("%s/templates/%s.yaml", g_getenv("BPFLOWD_SRC") ?: ".", name);
 	const struct settings_collector to = {.max_message_size = 1420, .source = (char *)""};
 	struct encoder_config config = {.format = ENCODER_IPFIX,
 					.enterprise_number = 32473,
