@@ -33,7 +33,7 @@ static const struct element {
 	{138, 8, KIND_NUMBER}, {139, 2, KIND_NUMBER}, {144, 4, KIND_NUMBER}, {145, 2, KIND_NUMBER},
 	{149, 4, KIND_NUMBER}, {152, 8, KIND_FIXED},  {153, 8, KIND_FIXED},  {160, 8, KIND_FIXED},
 	{164, 8, KIND_NUMBER}, {165, 8, KIND_NUMBER}, {166, 8, KIND_NUMBER}, {167, 8, KIND_NUMBER},
-	{168, 8, KIND_NUMBER}, {341, 0, KIND_STRING}, {344, 0, KIND_STRING},
+	{168, 8, KIND_NUMBER}, {173, 8, KIND_NUMBER}, {341, 0, KIND_STRING}, {344, 0, KIND_STRING},
 };
 
 struct field {
@@ -476,6 +476,25 @@ static void check_flow(struct strict_decoder *d)
 		wrong(d, "octets without packets");
 }
 
+/* RFC 7011 4.4: of a template that describes flows, bits of fields that it has. */
+static void check_flow_keys(struct strict_decoder *d)
+{
+	const struct template *template = NULL;
+	uint64_t keys, id = 0, key;
+
+	if (!find_number(d, 173, &keys))
+		return;
+	if (find_number(d, 145, &id) && id <= UINT16_MAX) {
+		key = template_key(d, id);
+		template = g_hash_table_lookup(d->templates, &key);
+	}
+	if (!template || template->options)
+		wrong(d, "flow keys of %" G_GUINT64_FORMAT ", no template of flows", id);
+	else if (!keys || (template->fields->len < 64 && keys >> template->fields->len))
+		wrong(d, "flow keys %" G_GINT64_MODIFIER "x of %u fields", keys,
+		      template->fields->len);
+}
+
 static void read_record(struct reader *r, uint16_t id, const struct template *template)
 {
 	struct strict_decoder *d = r->decoder;
@@ -488,7 +507,9 @@ static void read_record(struct reader *r, uint16_t id, const struct template *te
 	d->n_data_records++;
 	d->counts.records++;
 	d->counts.options_records += template->options;
-	if (!template->options)
+	if (template->options)
+		check_flow_keys(d);
+	else
 		check_flow(d);
 	if (d->record)
 		d->record(d->user, &(struct strict_record){.template_id = id,
