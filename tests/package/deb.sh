@@ -111,7 +111,6 @@ cat >"$root/etc/bpflowd/bpflowd.yaml" <<-END
 	  - name: archive
 	    file: /var/lib/bpflowd/flows.ipfix
 END
-install -d -o "$(inside id -u bpflowd)" -g "$(inside id -g bpflowd)" "$root/var/lib/bpflowd"
 (exec nsenter --net="/run/netns/$id-b" unshare --mount --propagation private sh -c 'mount --rbind /proc "$1/proc" &&
 	mount --rbind /sys "$1/sys" && exec chroot "$1" /usr/sbin/bpflowd' sh "$root") >"$work/daemon.log" 2>&1 &
 daemon_pid=$!
