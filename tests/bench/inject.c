@@ -43,7 +43,7 @@ struct router {
 };
 
 struct options {
-	uint64_t flows;
+	uint64_t flows, first;
 	uint64_t turns;
 	uint64_t repeat; /* bursts to the first router in each turn */
 	uint64_t rate;	 /* packets per second, 0: as fast as it goes */
@@ -57,8 +57,9 @@ static void fail(const char *what)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: inject [--flows N] [--turns N] [--repeat N] [--rate PPS] "
-			"NAMESPACE:INTERFACE:PACKETS...\n");
+	fprintf(stderr,
+		"usage: inject [--flows N] [--first N] [--turns N] [--repeat N] [--rate PPS] "
+		"NAMESPACE:INTERFACE:PACKETS...\n");
 	exit(2);
 }
 
@@ -218,17 +219,12 @@ static uint64_t number(const char *text)
 static void parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option names[] = {
-		{"flows", 1, 0, 'f'},
-		{"turns", 1, 0, 't'},
-		{"repeat", 1, 0, 'R'},
-		{"rate", 1, 0, 'r'},
-		{0},
+		{"flows", 1, 0, 'f'}, {"first", 1, 0, 'F'}, /* flow to begin with */
+		{"turns", 1, 0, 't'}, {"repeat", 1, 0, 'R'}, {"rate", 1, 0, 'r'}, {0},
 	};
 	uint64_t *const values[] = {
-		['f'] = &options->flows,
-		['t'] = &options->turns,
-		['R'] = &options->repeat,
-		['r'] = &options->rate,
+		['f'] = &options->flows,  ['F'] = &options->first, ['t'] = &options->turns,
+		['R'] = &options->repeat, ['r'] = &options->rate,
 	};
 	int c;
 
@@ -255,6 +251,8 @@ int main(int argc, char **argv)
 		fail("the program");
 	for (int i = 0; i < n; i++)
 		router_open(&routers[i], argv[optind + i], program);
+	for (int i = 0; i < n; i++)
+		routers[i].next_flow = options.first;
 	inject(program, routers, n, &options);
 	for (int i = 0; i < n; i++)
 		router_close(&routers[i]);
