@@ -158,6 +158,7 @@ static void add_losses(const struct daemon *d, struct metrics *metrics)
 		{"drop_nested", drops.lost_busy_packets},
 		{"drop_header", drops.unread_packets},
 		{"drop_namespace", signals_stats(d->signals)->drops_unplaced},
+		{"rtt_flow", signals_stats(d->signals)->rtt_unplaced},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)

@@ -13,15 +13,26 @@
 #include "dns.h"
 
 #define WAITING_MAX (8u << 20) /* octets; then events are applied before their drain ends */
+#define EARLY_MAX   16384      /* 1 MiB */
 #define PLACES_MAX  64
+
+/* A handshake whose flow is not there yet. */
+struct early_rtt {
+	struct flow_id id;
+	struct flow_rtt rtt;
+};
 
 struct signals {
 	struct cache *cache;
 	struct signals_callbacks callbacks;
 	struct signals_stats stats;
 	GByteArray *waiting; /* per event: size as uint64_t, event, up to a multiple of 8 */
+	GArray *early;	     /* struct early_rtt */
+	guint n_early;	     /* of them, those whose drain is over */
 	GHashTable *drops;   /* set of struct signals_drops */
 };
+
+static void apply_waiting(struct signals *s);
 
 static unsigned int drops_hash(const void *p)
 {
@@ -45,6 +56,7 @@ struct signals *signals_new(struct cache *cache, const struct signals_callbacks 
 	s->cache = cache;
 	s->callbacks = *callbacks;
 	s->waiting = g_byte_array_new();
+	s->early = g_array_new(false, false, sizeof(struct early_rtt));
 	s->drops = g_hash_table_new_full(drops_hash, drops_equal, g_free, NULL);
 	histogram_init(&s->stats.dns_latency);
 	histogram_init(&s->stats.server_rtt);
@@ -57,6 +69,7 @@ void signals_free(struct signals *s)
 	if (!s)
 		return;
 	g_byte_array_unref(s->waiting);
+	g_array_unref(s->early);
 	g_hash_table_unref(s->drops);
 	g_free(s);
 }
@@ -85,7 +98,7 @@ void signals_event(void *user, const struct flow_event *event, size_t size)
 	if (!is_whole(event, size))
 		return;
 	if (s->waiting->len > WAITING_MAX)
-		signals_apply(s);
+		apply_waiting(s);
 	g_byte_array_append(s->waiting, (const uint8_t *)&head, sizeof(head));
 	g_byte_array_append(s->waiting, (const uint8_t *)event, size);
 	g_byte_array_append(s->waiting, zero, -size & 7);
@@ -209,20 +222,33 @@ static void apply_dns(struct signals *s, const struct flow_event_dns *e, size_t 
 	}
 }
 
-static void merge_rtt(struct signals *s, const struct flow_key6 *key,
-		      const struct flow_metrics *delta)
+static bool merge_rtt(struct signals *s, const struct early_rtt *e)
 {
-	struct flow_id id;
+	/* not a packet: the times of the flow stay as they are */
+	const struct flow_metrics delta = {.rtt = e->rtt};
+	struct flow_id id = e->id;
 
-	flow_id_from_key(&id, key);
-	if (!cache_update(s->cache, &id, delta))
-		find_place(s, &id, delta);
+	return cache_update(s->cache, &id, &delta) || find_place(s, &id, &delta);
+}
+
+/* A handshake may pass while the table is read: its flow comes with the next drain. What local
+ * sockets measure comes again, and need not be of a flow that is counted. */
+static void merge_or_keep_rtt(struct signals *s, const struct flow_key6 *key,
+			      const struct flow_rtt *rtt, bool handshake)
+{
+	struct early_rtt e = {.rtt = *rtt};
+
+	flow_id_from_key(&e.id, key);
+	if (merge_rtt(s, &e) || !handshake)
+		return;
+	if (s->early->len < EARLY_MAX)
+		g_array_append_val(s->early, e);
+	else
+		s->stats.rtt_unplaced++;
 }
 
 static void apply_rtt(struct signals *s, const struct flow_event_rtt *e)
 {
-	/* not a packet: the times of the flow stay as they are */
-	struct flow_metrics delta = {.rtt = e->rtt};
 	bool handshake = e->rtt.server_us || e->rtt.client_us;
 	bool client = FLOW_IFACE_IFINDEX(e->from_client.iface) != 0;
 	bool server = FLOW_IFACE_IFINDEX(e->from_server.iface) != 0;
@@ -233,12 +259,12 @@ static void apply_rtt(struct signals *s, const struct flow_event_rtt *e)
 	if (e->rtt.client_us && client)
 		histogram_observe(&s->stats.client_rtt, e->rtt.client_us / 1e6);
 	if (client || !handshake)
-		merge_rtt(s, &e->from_client, &delta);
+		merge_or_keep_rtt(s, &e->from_client, &e->rtt, handshake);
 	if (server || !handshake)
-		merge_rtt(s, &e->from_server, &delta);
+		merge_or_keep_rtt(s, &e->from_server, &e->rtt, handshake);
 }
 
-void signals_apply(struct signals *s)
+static void apply_waiting(struct signals *s)
 {
 	size_t at = 0;
 
@@ -256,6 +282,20 @@ void signals_apply(struct signals *s)
 		at += 8 + ((size + 7) & ~7ull);
 	}
 	g_byte_array_set_size(s->waiting, 0);
+}
+
+void signals_apply(struct signals *s)
+{
+	guint n = s->n_early;
+
+	apply_waiting(s);
+	for (guint i = 0; i < n; i++) {
+		const struct early_rtt *e = &g_array_index(s->early, struct early_rtt, i);
+
+		s->stats.rtt_unplaced += !merge_rtt(s, e);
+	}
+	g_array_remove_range(s->early, 0, n);
+	s->n_early = s->early->len;
 }
 
 void signals_foreach_drops(const struct signals *s,

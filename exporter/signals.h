@@ -62,6 +62,7 @@ struct signals_stats {
 	uint64_t dns_unanswered;
 	uint64_t dns_errors;
 	uint64_t drops_unplaced; /* packets of no known flow whose namespace nothing told */
+	uint64_t rtt_unplaced;	 /* handshakes, per direction, whose flow never came */
 };
 const struct signals_stats *signals_stats(const struct signals *signals);
 

@@ -283,6 +283,42 @@ static void test_rtt(void)
 	tear_down();
 }
 
+/* The handshake passed while the table was read: its flows come with the next drain, or never. */
+static void test_rtt_early(void)
+{
+	struct flow_key6 client = key_of(3, 0, 1000), server = key_of(4, 0, 443);
+	struct flow_event_rtt e = {.event = {.type = FLOW_EVENT_RTT},
+				   .rtt = {.server_us = 20000},
+				   .from_client = client,
+				   .from_server = server};
+
+	set_up();
+	signals_event(signals, &e.event, sizeof(e));
+	add_packets(&client);
+	flow(1000, 1);
+	g_assert_cmpuint(found.metrics.rtt.server_us, ==, 20000);
+	add_packets(&server);
+	flow(443, 2);
+	g_assert_cmpuint(found.metrics.rtt.server_us, ==, 20000);
+	g_assert_cmpuint(signals_stats(signals)->rtt_unplaced, ==, 0);
+	g_assert_cmpuint(histogram_count(&signals_stats(signals)->server_rtt), ==, 1);
+	e.from_server = key_of(4, 0, 80);
+	signals_event(signals, &e.event, sizeof(e));
+	signals_apply(signals);
+	g_assert_cmpuint(signals_stats(signals)->rtt_unplaced, ==, 0);
+	signals_apply(signals);
+	g_assert_cmpuint(signals_stats(signals)->rtt_unplaced, ==, 1);
+	signals_apply(signals);
+	g_assert_cmpuint(signals_stats(signals)->rtt_unplaced, ==, 1);
+	/* what a socket measures is no handshake */
+	e.rtt = (struct flow_rtt){.smoothed_us = 5};
+	signals_event(signals, &e.event, sizeof(e));
+	signals_apply(signals);
+	signals_apply(signals);
+	g_assert_cmpuint(signals_stats(signals)->rtt_unplaced, ==, 1);
+	tear_down();
+}
+
 /* Behind NAT two events tell one thing: a flow has it once, and so have the totals. */
 static void test_nat(void)
 {
@@ -330,6 +366,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/signals/dns", test_dns);
 	g_test_add_func("/signals/dns-uncounted", test_dns_uncounted);
 	g_test_add_func("/signals/rtt", test_rtt);
+	g_test_add_func("/signals/rtt-early", test_rtt_early);
 	g_test_add_func("/signals/nat", test_nat);
 	return g_test_run();
 }
