@@ -38,14 +38,6 @@ static void insert(struct collector *collector, uint32_t at, struct message *mes
 	account_queued(collector, message, 1);
 }
 
-static struct message *take(struct collector *collector, uint32_t at)
-{
-	struct message *message = queue_take(&collector->queue, at);
-
-	account_queued(collector, message, -1);
-	return message;
-}
-
 /* First entry that has not gone, wholly or in part. */
 static uint32_t first_untouched(const struct collector *collector)
 {
@@ -59,6 +51,17 @@ static void leave_gap(struct collector *collector, uint32_t at, uint32_t n_seque
 		queue_at(&collector->queue, at - 1)->gap += n_sequence;
 	else
 		collector->stats.sequence += n_sequence;
+}
+
+/* A gap that was to open behind it stays. */
+static struct message *take(struct collector *collector, uint32_t at)
+{
+	struct message *message;
+
+	leave_gap(collector, at, queue_at(&collector->queue, at)->gap);
+	message = queue_take(&collector->queue, at);
+	account_queued(collector, message, -1);
+	return message;
 }
 
 static void drop(struct collector *collector, uint32_t at, enum collector_loss loss)
