@@ -35,7 +35,7 @@ struct fetcher_drops {
 	struct drop_slot *slots; /* mapped */
 	const struct drop_counters *counters;
 	struct drop_shadow *shadows;
-	uint64_t *seen;	 /* per CPU: packets at its last scan but one */
+	uint64_t *seen;	 /* per CPU: packets at its last scan, 0: not all could be read */
 	uint32_t groups; /* of one partition */
 	uint32_t n_slots;
 };
@@ -253,19 +253,26 @@ static bool is_readable(struct drop_shadow *s, uint32_t gen)
 	return true;
 }
 
-static void scan_slot(struct flow_fetcher *f, uint32_t i)
+/* False: there may be more than could be read. */
+static bool scan_slot(struct flow_fetcher *f, uint32_t i)
 {
 	const struct drop_slot *slot = &f->drops->slots[i];
 	struct drop_shadow *s = &f->drops->shadows[i];
 	uint32_t gen = __atomic_load_n(&slot->gen, __ATOMIC_ACQUIRE);
 	struct drop_slot copy;
 
-	if (!gen || !is_readable(s, gen) || !is_changed(slot, s))
-		return;
+	if (!gen)
+		return true;
+	if (!is_readable(s, gen))
+		return false;
+	if (!is_changed(slot, s))
+		return true;
 	copy = *slot;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (__atomic_load_n(&slot->gen, __ATOMIC_RELAXED) == gen)
-		hand_up(f, &copy, s);
+	if (__atomic_load_n(&slot->gen, __ATOMIC_RELAXED) != gen)
+		return false;
+	hand_up(f, &copy, s);
+	return true;
 }
 
 void fetcher_drops_scan(struct flow_fetcher *f)
@@ -276,15 +283,15 @@ void fetcher_drops_scan(struct flow_fetcher *f)
 		return;
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++) {
 		uint64_t seen = __atomic_load_n(&d->counters[cpu].packets, __ATOMIC_ACQUIRE);
-		bool busy = __atomic_load_n(&d->counters[cpu].busy, __ATOMIC_ACQUIRE);
+		/* one that is being counted now may be missed */
+		bool all = !__atomic_load_n(&d->counters[cpu].busy, __ATOMIC_ACQUIRE);
 		uint32_t n = d->groups * FLOW_WAYS;
 
 		if (seen == d->seen[cpu])
 			continue;
 		for (uint32_t i = cpu * n; i < (cpu + 1) * n; i++)
-			scan_slot(f, i);
-		/* one that was being counted during the scan is looked for again */
-		d->seen[cpu] = busy ? 0 : seen;
+			all &= scan_slot(f, i);
+		d->seen[cpu] = all ? seen : 0;
 	}
 }
 

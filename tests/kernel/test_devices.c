@@ -389,6 +389,47 @@ static void test_dropped_segments_in_tunnel(const void *realtime)
 	meter_free(meter);
 }
 
+/* Each of another flow, to another host. */
+static void receive_strangers(int fd, uint16_t first, uint16_t n)
+{
+	for (uint16_t i = first; i < first + n; i++) {
+		struct frame frame;
+
+		BUILD(&frame, ETH, IP4(0, 64), UDP(i, 80), DATA(10));
+		g_assert_cmpint(write(fd, frame.data, frame.len), ==, frame.len);
+	}
+}
+
+/* A slot whose last tenancy still lies in the ring can't be read. When the ring has been, it is
+ * looked at again, though nothing more was dropped. */
+static void test_drops_behind_ring(void)
+{
+	int fd = open_tun("tap0", IFF_TAP | IFF_NO_PI);
+	struct flow_fetcher_config config = meter_config(256);
+	struct drop_counters dropped;
+	struct meter *meter;
+
+	config.drops = true;
+	meter = meter_new(&config);
+	if (!meter->fetcher->drops) {
+		g_test_skip("this kernel gives no reasons of drops");
+	} else {
+		attach(meter, "tap0", FLOW_INGRESS);
+		/* more than there are slots on a CPU */
+		receive_strangers(fd, 1000, 4000);
+		meter_drain(meter);
+		receive_strangers(fd, 6000, 1000);
+		fetcher_drops_scan(meter->fetcher);
+		flow_fetcher_drop_counters(meter->fetcher, &dropped);
+		meter_drain(meter);
+		g_assert_cmpuint(dropped.packets, >=, 5000);
+		g_assert_cmpuint(dropped.lost_ring_packets, ==, 0);
+		g_assert_cmpuint(meter->dropped_packets, >=, dropped.packets);
+	}
+	close(fd);
+	meter_free(meter);
+}
+
 /* Writes what lies behind the Ethernet header, in front of it what it is. */
 static void write_tun(int fd, const struct frame *frame, uint16_t protocol)
 {
@@ -465,6 +506,7 @@ int main(int argc, char **argv)
 			     test_dropped_segments_in_tunnel);
 	g_test_add_data_func("/devices/dropped-segments-in-tunnel/realtime", GINT_TO_POINTER(1),
 			     test_dropped_segments_in_tunnel);
+	g_test_add_func("/devices/drops-behind-ring", test_drops_behind_ring);
 	g_test_add_func("/devices/no-ethernet", test_no_ethernet);
 	return g_test_run();
 }
