@@ -22,6 +22,7 @@
 #define LOOK_AHEAD	12   /* slots: what will be merged is fetched, */
 #define READ_AHEAD	48   /* and what will be looked at */
 #define READ_RING_EVERY 2048 /* slots of a scan: it must not fill meanwhile */
+#define SCAN_RINGS	64   /* contents of the ring that a drain reads meanwhile at most */
 #define STASH_RINGS	16   /* contents of the ring that the stash may hold */
 
 /* Slot of either family while it is being read. */
@@ -271,6 +272,15 @@ static size_t read_ring(struct flow_fetcher *f)
 	return budget - f->ring_budget;
 }
 
+/* Amid a scan. Where many CPUs are faster than we are, each of its thousands of reads would be as
+ * long as one may be, and the drain take minutes: then the ring may fill, as it would later. */
+static void read_ring_meanwhile(struct flow_fetcher *f)
+{
+	size_t n = f->scan_budget ? read_ring(f) : 0;
+
+	f->scan_budget -= MIN(n, f->scan_budget);
+}
+
 size_t flow_fetcher_read_ringbuf(struct flow_fetcher *f, uint64_t now_mono_ns)
 {
 	size_t n;
@@ -383,7 +393,7 @@ static __always_inline void scan_family(struct flow_fetcher *f, uint32_t cpu, co
 		uint32_t ahead = i + LOOK_AHEAD;
 
 		if (i % READ_RING_EVERY == 0)
-			read_ring(f);
+			read_ring_meanwhile(f);
 		if (ahead < end)
 			look_ahead(f, ipv6 ? &f->slots6[ahead].hot : &f->slots4[ahead].hot,
 				   ipv6 ? &f->shadow6[ahead] : &f->shadow4[ahead],
@@ -403,6 +413,7 @@ static void scan_partition(struct flow_fetcher *f, uint32_t cpu)
 size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *f, uint64_t now_mono_ns)
 {
 	f->n_deltas = 0;
+	f->scan_budget = SCAN_RINGS * (f->config.ring_bytes / sizeof(struct flow_event_slot4));
 	fetcher_netdev_update(f);
 	flow_fetcher_read_ringbuf(f, now_mono_ns);
 	f->reading = true;

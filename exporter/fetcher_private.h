@@ -71,9 +71,10 @@ struct flow_fetcher {
 	uint64_t tie_jiffies_ns;   /* when to measure that next */
 	uint32_t n_used;	   /* slots in use met in this scan */
 	size_t n_deltas;
-	size_t ring_budget;
-	GByteArray *stash; /* records of the ring to be taken first: size (8 octets), record,
-			      padding to 8 */
+	size_t ring_budget; /* records that this read, */
+	size_t scan_budget; /* and those amid this drain's scan may still take */
+	GByteArray *stash;  /* records of the ring to be taken first: size (8 octets), record,
+			       padding to 8 */
 	bool stashing;
 	bool reading; /* table or ring are being read */
 	struct fetcher_waiting queries;

@@ -124,6 +124,49 @@ static void test_stash(void)
 	meter_free(meter);
 }
 
+/* A producer that is always faster: for each event that is read there is another. */
+struct pursuit {
+	struct meter *meter;
+	uint32_t n_events;
+};
+
+static uint32_t ignore_delta(void *user, const struct flow_id *id, const struct flow_metrics *delta,
+			     uint32_t slot, uint32_t hint)
+{
+	return hint;
+}
+
+static void send_another(void *user, const struct flow_event *event, size_t size)
+{
+	struct pursuit *pursuit = user;
+
+	if (event->type == FLOW_EVENT_DNS && ++pursuit->n_events < 100000)
+		send_flows(pursuit->meter, false, 0, 1);
+}
+
+/* A drain ends all the same. */
+static void test_pursuit(void)
+{
+	const uint16_t dns_port = 2;
+	struct flow_fetcher_config config = meter_config(262144);
+	struct pursuit pursuit = {0};
+
+	config.ring_bytes = 4096;
+	config.dns = true;
+	config.dns_ports = &dns_port;
+	config.n_dns_ports = 1;
+	stay_on(0);
+	pursuit.meter = meter_new(&config);
+	pursuit.meter->fetcher->callbacks.event = send_another;
+	pursuit.meter->fetcher->callbacks.user = &pursuit;
+	pursuit.meter->fetcher->callbacks.flow = ignore_delta;
+	send_flows(pursuit.meter, false, 0, 1);
+	meter_drain(pursuit.meter);
+	g_assert_cmpuint(pursuit.n_events, >, 200);
+	g_assert_cmpuint(pursuit.n_events, <, 4000);
+	meter_free(pursuit.meter);
+}
+
 /* Marks this CPU as one that is counting a packet, or not. */
 static void set_busy(struct meter *meter, uint32_t cpu, uint32_t n)
 {
@@ -517,6 +560,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/table/hit-and-miss", test_hit_and_miss);
 	g_test_add_func("/table/stash", test_stash);
+	g_test_add_func("/table/pursuit", test_pursuit);
 	g_test_add_func("/table/preempted", test_preempted);
 	add_for_both_families("eviction", test_eviction);
 	add_for_both_families("eviction-after-read", test_eviction_after_read);
