@@ -414,6 +414,7 @@ size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *f, uint64_t now_m
 {
 	f->n_deltas = 0;
 	f->scan_budget = SCAN_RINGS * (f->config.ring_bytes / sizeof(struct flow_event_slot4));
+	fetcher_flags_tell_again(f);
 	fetcher_netdev_update(f);
 	flow_fetcher_read_ringbuf(f, now_mono_ns);
 	f->reading = true;

@@ -186,14 +186,10 @@ void fetcher_drops_netns(struct flow_fetcher *f)
 				    &f->drops->bpf->bss->n_netns);
 }
 
-void fetcher_drops_interface(struct flow_fetcher *f, uint32_t key, uint8_t flags)
+int fetcher_drops_interface(struct flow_fetcher *f, uint32_t key, uint8_t flags)
 {
-	int err = f->drops ? fetcher_flags_write(f->drops->bpf->maps.metered_interfaces, key, flags)
-			   : 0;
-
-	if (err)
-		log_warning("interface %u: its drops are not tracked: %s", FLOW_IFACE_IFINDEX(key),
-			    strerror(-err));
+	return f->drops ? fetcher_flags_write(f->drops->bpf->maps.metered_interfaces, key, flags)
+			: 0;
 }
 
 /* Octets too: a scan may have read a slot between its two counters. */

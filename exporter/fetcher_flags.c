@@ -22,12 +22,14 @@ void fetcher_flags_init(struct flow_fetcher *f)
 {
 	f->flag_owners = g_hash_table_new(NULL, NULL);
 	f->traced = g_hash_table_new(NULL, NULL);
+	f->untold = g_hash_table_new(NULL, NULL);
 }
 
 void fetcher_flags_clear(struct flow_fetcher *f)
 {
 	g_hash_table_unref(f->flag_owners);
 	g_hash_table_unref(f->traced);
+	g_hash_table_unref(f->untold);
 }
 
 /* The interface that has the flags of these low 16 bits; an index that left them behind loses them.
@@ -48,6 +50,44 @@ static bool own_flags(struct flow_fetcher *f, struct flows_bpf *flows, uint8_t n
 	return true;
 }
 
+/* What a map has no room or memory for now is tried again with each drain. */
+static void tell(struct flow_fetcher *f, uint32_t key, uint8_t flags)
+{
+	gpointer p = GUINT_TO_POINTER(key);
+	int err = fetcher_drops_interface(f, key, flags);
+	int err_netdev = fetcher_netdev_interface(f, key, flags);
+
+	err = err ? err : err_netdev;
+	if (err && g_hash_table_add(f->untold, p))
+		log_warning("interface %u: its drops and the DNS of this host are not tracked for "
+			    "now: %s",
+			    FLOW_IFACE_IFINDEX(key), g_strerror(-err));
+	else if (!err && g_hash_table_remove(f->untold, p))
+		log_info("interface %u: its drops and the DNS of this host are tracked",
+			 FLOW_IFACE_IFINDEX(key));
+}
+
+static void tell_each(struct flow_fetcher *f, GHashTable *keys)
+{
+	guint n;
+	g_autofree gpointer *key = g_hash_table_get_keys_as_array(keys, &n);
+
+	for (guint i = 0; i < n; i++)
+		tell(f, GPOINTER_TO_UINT(key[i]),
+		     GPOINTER_TO_UINT(g_hash_table_lookup(f->traced, key[i])));
+}
+
+void fetcher_flags_tell_all(struct flow_fetcher *f)
+{
+	tell_each(f, f->traced);
+}
+
+void fetcher_flags_tell_again(struct flow_fetcher *f)
+{
+	if (g_hash_table_size(f->untold))
+		tell_each(f, f->untold);
+}
+
 /* One without flags is forgotten. */
 static void trace(struct flow_fetcher *f, uint8_t netns, uint32_t ifindex, uint8_t flag, bool on)
 {
@@ -62,8 +102,7 @@ static void trace(struct flow_fetcher *f, uint8_t netns, uint32_t ifindex, uint8
 		g_hash_table_insert(f->traced, p, GUINT_TO_POINTER(flags));
 	else
 		g_hash_table_remove(f->traced, p);
-	fetcher_drops_interface(f, key, flags);
-	fetcher_netdev_interface(f, key, flags);
+	tell(f, key, flags);
 }
 
 bool flow_fetcher_set_interface_flag(struct flow_fetcher *f, uint8_t netns, uint32_t ifindex,

@@ -74,15 +74,12 @@ void fetcher_netdev_netns(struct flow_fetcher *f)
 		fetcher_flags_netns(f, n->queue->bss->netns_inums, &n->queue->bss->n_netns);
 }
 
-void fetcher_netdev_interface(struct flow_fetcher *f, uint32_t key, uint8_t flags)
+int fetcher_netdev_interface(struct flow_fetcher *f, uint32_t key, uint8_t flags)
 {
 	struct fetcher_netdev *n = f->netdev;
-	int err = n->queue ? fetcher_flags_write(n->queue->maps.metered_interfaces, key, flags) : 0;
 
 	n->changed = true;
-	if (err)
-		log_warning("interface %u: DNS that this host sends by it is not tracked: %s",
-			    FLOW_IFACE_IFINDEX(key), strerror(-err));
+	return n->queue ? fetcher_flags_write(n->queue->maps.metered_interfaces, key, flags) : 0;
 }
 
 static int share_queue_maps(struct flow_fetcher *f, struct netdev_bpf *bpf)
@@ -157,16 +154,6 @@ static void tell_devices(struct flow_fetcher *f, struct netdev_bpf *bpf)
 	memcpy(bpf->bss->queue_devices, devices, sizeof(bpf->bss->queue_devices));
 }
 
-static void tell_interfaces(struct flow_fetcher *f)
-{
-	GHashTableIter iter;
-	void *key, *flags;
-
-	g_hash_table_iter_init(&iter, f->traced);
-	while (g_hash_table_iter_next(&iter, &key, &flags))
-		fetcher_netdev_interface(f, GPOINTER_TO_UINT(key), GPOINTER_TO_UINT(flags));
-}
-
 static void open_queue(struct flow_fetcher *f, struct fetcher_netdev *n)
 {
 	int err;
@@ -183,7 +170,7 @@ static void open_queue(struct flow_fetcher *f, struct fetcher_netdev *n)
 		return;
 	}
 	fetcher_netdev_netns(f);
-	tell_interfaces(f);
+	fetcher_flags_tell_all(f);
 }
 
 /* Before each drain: attaching goes device by device, and only the sum tells. */

@@ -81,6 +81,7 @@ struct flow_fetcher {
 	struct fetcher_waiting handshakes;
 	GHashTable *flag_owners; /* (namespace, low 16 bits of an index) -> index */
 	GHashTable *traced;	 /* FLOW_IFACE(netns, 0, ifindex) -> flags */
+	GHashTable *untold;	 /* those of them that a program does not have yet */
 	uint32_t netns_inums[FLOW_MAX_NETNS];
 	uint32_t n_netns;
 	GArray *hooks;		     /* struct hook */
@@ -113,24 +114,27 @@ void fetcher_flags_unhooked(struct flow_fetcher *fetcher, uint8_t netns, uint32_
 /* Into a program's copy of metered_interfaces; negative errno. key: FLOW_IFACE(netns, 0, ifindex).
  */
 int fetcher_flags_write(const struct bpf_map *map, uint32_t key, uint8_t flags);
+/* To programs that were just loaded; before each drain, what could not be told. */
+void fetcher_flags_tell_all(struct flow_fetcher *fetcher);
+void fetcher_flags_tell_again(struct flow_fetcher *fetcher);
 /* Into a program's netns_inums and n_netns. */
 void fetcher_flags_netns(const struct flow_fetcher *fetcher, uint32_t *inums, uint32_t *n);
 
 int fetcher_ring_record(void *fetcher, void *data, size_t size);
 
-/* fetcher_drops.c: nothing of it fails; without drops all do nothing */
+/* fetcher_drops.c: without drops all do nothing */
 void fetcher_drops_open(struct flow_fetcher *fetcher);
 void fetcher_drops_close(struct flow_fetcher *fetcher);
-void fetcher_drops_interface(struct flow_fetcher *fetcher, uint32_t key, uint8_t flags);
+int fetcher_drops_interface(struct flow_fetcher *fetcher, uint32_t key, uint8_t flags);
 void fetcher_drops_netns(struct flow_fetcher *fetcher);
 void fetcher_drops_slot(struct flow_fetcher *fetcher, const struct flow_event_drop_slot *event);
 void fetcher_drops_scan(struct flow_fetcher *fetcher);
 const struct bpf_program *fetcher_drops_program(const struct flow_fetcher *fetcher);
 
-/* fetcher_netdev.c: nothing of it fails */
+/* fetcher_netdev.c */
 void fetcher_netdev_open(struct flow_fetcher *fetcher);
 void fetcher_netdev_close(struct flow_fetcher *fetcher);
-void fetcher_netdev_interface(struct flow_fetcher *fetcher, uint32_t key, uint8_t flags);
+int fetcher_netdev_interface(struct flow_fetcher *fetcher, uint32_t key, uint8_t flags);
 void fetcher_netdev_netns(struct flow_fetcher *fetcher);
 void fetcher_netdev_update(struct flow_fetcher *fetcher);
 /* or NULL */

@@ -430,6 +430,59 @@ static void test_drops_behind_ring(void)
 	meter_free(meter);
 }
 
+/* A map of a program, by the 15 octets of its name that the kernel keeps. */
+static int map_of(const struct bpf_program *program, const char *name)
+{
+	uint32_t ids[32];
+	struct bpf_prog_info info = {.nr_map_ids = G_N_ELEMENTS(ids), .map_ids = (uintptr_t)ids};
+	uint32_t size = sizeof(info);
+
+	g_assert_cmpint(bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size), ==, 0);
+	for (uint32_t i = 0; i < info.nr_map_ids; i++) {
+		struct bpf_map_info map = {0};
+		int fd = bpf_map_get_fd_by_id(ids[i]);
+
+		size = sizeof(map);
+		g_assert_cmpint(bpf_obj_get_info_by_fd(fd, &map, &size), ==, 0);
+		if (*map.name && g_str_has_prefix(name, map.name))
+			return fd;
+		close(fd);
+	}
+	g_error("no map %s", name);
+}
+
+/* A map that is full, or a kernel that has no memory just now, is told of an interface later. */
+static void test_told_again(void)
+{
+	int fd = open_tun("tap0", IFF_TAP | IFF_NO_PI), map;
+	struct flow_fetcher_config config = meter_config(256);
+	uint32_t key = FLOW_IFACE(0, 0, if_nametoindex("tap0")), n = 0;
+	struct meter *meter;
+	uint8_t flags = 0;
+
+	config.drops = true;
+	meter = meter_new(&config);
+	if (!meter->fetcher->drops) {
+		g_test_skip("this kernel gives no reasons of drops");
+	} else {
+		map = map_of(fetcher_drops_program(meter->fetcher), "metered_interfaces");
+		for (uint32_t other = FLOW_IFACE(9, 0, 1);
+		     !bpf_map_update_elem(map, &other, &flags, BPF_ANY); other++)
+			n++;
+		attach(meter, "tap0", FLOW_INGRESS);
+		meter_drain(meter);
+		g_assert_cmpint(bpf_map_lookup_elem(map, &key, &flags), !=, 0);
+		for (uint32_t other = FLOW_IFACE(9, 0, 1); n--; other++)
+			g_assert_cmpint(bpf_map_delete_elem(map, &other), ==, 0);
+		meter_drain(meter);
+		g_assert_cmpint(bpf_map_lookup_elem(map, &key, &flags), ==, 0);
+		g_assert_cmpuint(flags, ==, FLOW_IFACE_INGRESS);
+		close(map);
+	}
+	close(fd);
+	meter_free(meter);
+}
+
 /* Writes what lies behind the Ethernet header, in front of it what it is. */
 static void write_tun(int fd, const struct frame *frame, uint16_t protocol)
 {
@@ -507,6 +560,7 @@ int main(int argc, char **argv)
 	g_test_add_data_func("/devices/dropped-segments-in-tunnel/realtime", GINT_TO_POINTER(1),
 			     test_dropped_segments_in_tunnel);
 	g_test_add_func("/devices/drops-behind-ring", test_drops_behind_ring);
+	g_test_add_func("/devices/told-again", test_told_again);
 	g_test_add_func("/devices/no-ethernet", test_no_ethernet);
 	return g_test_run();
 }
