@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Loads the programs of kernel/ with their settings, maps the tables, closes everything. The only
- * door to libbpf, with the other fetcher_*.c. The object is
- * embedded: neither compiler nor file at run time.
+ * door to libbpf, with the other fetcher_*.c. The object is embedded: neither compiler nor file at
+ * run time.
  */
 #include "config.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* rtnetlink's datagrams become links. Above: interfaces_link.c, which has the socket. */
 #include "config.h"
 
 #include "interfaces_message.h"
