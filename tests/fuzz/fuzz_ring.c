@@ -124,6 +124,7 @@ static void start(void)
 		.partitions = world->partitions,
 		.ticks = {.length_ns = 1 << FLOW_TICK_SHIFT},
 		.stash = g_byte_array_new(),
+		.untold = g_hash_table_new(NULL, NULL),
 	};
 	fetcher_netdev_open(&world->fetcher);
 }
@@ -147,6 +148,7 @@ static void stop(void)
 	g_assert_cmpuint(world->ring->len, ==, 0);
 	fetcher_netdev_close(&world->fetcher);
 	g_byte_array_unref(world->fetcher.stash);
+	g_hash_table_unref(world->fetcher.untold);
 	g_ptr_array_unref(world->ring);
 	signals_free(world->signals);
 	cache_free(world->cache);
