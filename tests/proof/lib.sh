@@ -3,6 +3,7 @@
 # for tests of one build. What they build stays for the next time, under proof/ of the build folder.
 # shellcheck shell=bash
 set -u
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL # run by make check, the variables of that one are none of ours
 src=${BPFLOWD_SRC:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 build=${BPFLOWD_BUILD:-$PWD}
 jobs=$(nproc)
@@ -34,12 +35,27 @@ done_testing() {
 	exit $failed
 }
 
+# A source tree that is configured itself takes no build beside it: then what make dist has is taken in its place, which
+# shows by the way that nothing is missing there. What has not changed keeps its age.
+if [[ -e $src/config.status ]]; then
+	mkdir -p "$build/proof"
+	(
+		flock 8
+		rm -rf "$build/proof/fresh"
+		make -s -C "$build" distdir distdir=proof/fresh && mkdir -p "$build/proof/source" &&
+			cp -au "$build/proof/fresh/." "$build/proof/source/"
+	) 8>"$build/proof/.lock" >"$build/proof/source.log" 2>&1 || ok 1 "source" "$build/proof/source.log"
+	source_tree=$build/proof/source
+else
+	source_tree=$src
+fi
+
 configured() { # NAME ARGUMENTS...: configures proof/NAME, once; the caller is there afterwards
 	local name=$1
 	shift
 	mkdir -p "$build/proof/$name" && cd "$build/proof/$name" || exit 1
 	[[ -f Makefile && $(cat arguments 2>/dev/null) == "$*" ]] && return
-	"$src/configure" -q "$@" >configure.log 2>&1 || return
+	"$source_tree/configure" -q "$@" >configure.log 2>&1 || return
 	echo "$*" >arguments
 }
 
