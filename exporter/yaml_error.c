@@ -24,10 +24,11 @@ __attribute__((format(printf, 5, 0))) static void add(struct yaml_errors *errors
 						      const char *format, va_list args)
 {
 	g_autofree char *message = g_strdup_vprintf(format, args);
+	char *text = g_strdup_printf("%s:%u:%u: %s%s%s", errors->file, line, column, path,
+				     *path ? ": " : "", message);
 
-	g_ptr_array_add(errors->messages,
-			g_strdup_printf("%s:%u:%u: %s%s%s", errors->file, line, column, path,
-					*path ? ": " : "", message));
+	/* one line each, whatever the file's own words are */
+	g_ptr_array_add(errors->messages, g_strdelimit(text, "\n\r\t\v\f\b\033", ' '));
 }
 
 void yaml_error_at(struct yaml_errors *errors, const struct yaml_node *node, const char *path,
