@@ -5,6 +5,7 @@
 # to it, and to the packet: sent = exported + lost by name. BPFLOWD_FLOOD_PACKETS: how many.
 . "$(dirname "$0")/lib.sh"
 require_root jq nfcapd nfdump ss chrt taskset
+chrt -f 1 true || skip_all "kernel: no real-time priority for nfcapd"
 
 packets=${BPFLOWD_FLOOD_PACKETS:-10000000}
 max_rate=10000
@@ -33,7 +34,7 @@ tally_start limited b udp 4740 --buffer 134217728 --src 10.201.0.0/16 "${times[@
 mkdir "$work/nfcapd"
 spawn b "$work/nfcapd.log" chrt -f 1 nfcapd -w "$work/nfcapd" -b 127.0.0.1 -p 9995 -t 3600
 nfcapd_pid=$spawned
-wait_for 5 udp_bound b 9995 || skip_all "kernel: no real-time priority for nfcapd"
+wait_for 5 udp_bound b 9995 || bail "nfcapd does not listen: $(cat "$work/nfcapd.log")"
 daemon_start b "$work/bpflowd.yaml"
 # like the readers it gets the processor when it wants it: the verdict is on it, not on what else runs here
 renice -n -15 -p "$daemon_pid" >/dev/null
