@@ -12,12 +12,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* In memory of its own, so that a sanitizer sees a read behind the end. */
+/*
+ * In memory of its own up to the end, so that a sanitizer sees a read behind it; with an octet
+ * before it, since nothing lies somewhere too: libFuzzer never gives NULL.
+ */
 static void run(const char *data, size_t size)
 {
-	g_autofree uint8_t *copy = g_memdup2(data, size);
+	g_autofree uint8_t *copy = g_malloc(size + 1);
 
-	LLVMFuzzerTestOneInput(copy, size);
+	memcpy(copy + 1, data, size);
+	LLVMFuzzerTestOneInput(copy + 1, size);
 }
 
 static void test_file(const void *path)
