@@ -94,7 +94,7 @@ char *check_glob(const char *text)
 
 char *check_netns(const char *text)
 {
-	if (!strchr(text, '/') && strcmp(text, ".") && strcmp(text, ".."))
+	if (!strchr(text, '/') && strcmp(text, ".") != 0 && strcmp(text, "..") != 0)
 		return NULL;
 	return g_strdup_printf("\"%.80s\" is no namespace; write its name as in ip netns", text);
 }

@@ -156,7 +156,7 @@ static bool read_choice(const struct option *option, const struct yaml_node *nod
 	if (node->kind != YAML_SCALAR)
 		return refuse(option, node, path, "stands here", errors);
 	for (unsigned int i = 0; option->choices[i]; i++) {
-		if (strcmp(option->choices[i], node->scalar))
+		if (strcmp(option->choices[i], node->scalar) != 0)
 			continue;
 		*target = (unsigned int)option->min + i;
 		return true;
