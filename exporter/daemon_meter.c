@@ -96,12 +96,14 @@ static bool is_own(void *user, const struct flow_id *id)
 }
 
 static uint32_t logical_interface(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
-				  char *name)
+				  uint16_t inner_vlan, char *name)
 {
 	struct daemon *d = user;
-	uint32_t logical = ifindex ? interfaces_logical(d->interfaces, netns, ifindex, vlan) : 0;
 	const struct interface *i;
+	uint32_t logical = 0;
 
+	if (ifindex)
+		logical = interfaces_logical(d->interfaces, netns, ifindex, vlan, inner_vlan);
 	if (!name)
 		return logical;
 	i = logical ? interfaces_get(d->interfaces, netns, logical) : NULL;

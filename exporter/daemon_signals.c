@@ -21,22 +21,24 @@ struct place_search {
 	size_t max;
 };
 
-/* VLAN id that packets of upper have at the device lower under it; false: it is not under it. A
+/* VLAN ids that packets of upper have at the device lower under it; false: it is not under it. A
  * bond or bridge shows the packets of its ports. */
 static bool is_under(const struct daemon *d, const struct interface *lower, uint32_t upper,
-		     uint16_t *vlan)
+		     struct signals_place *place)
 {
 	const struct interface *i;
 
-	*vlan = 0;
+	*place = (struct signals_place){.ifindex = lower->ifindex};
 	for (int depth = 0; depth < 4 && upper; depth++) {
 		if (lower->ifindex == upper || lower->master == upper)
 			return true;
 		i = interfaces_get(d->interfaces, lower->netns, upper);
 		if (!i)
 			return false;
-		if (i->vlan)
-			*vlan = i->vlan;
+		if (i->vlan) {
+			place->inner_vlan = place->vlan;
+			place->vlan = i->vlan;
+		}
 		upper = i->lower;
 	}
 	return false;
@@ -45,15 +47,14 @@ static bool is_under(const struct daemon *d, const struct interface *lower, uint
 static void find_place(void *user, const struct interface *interface)
 {
 	struct place_search *search = user;
-	uint16_t vlan = 0;
+	struct signals_place place = {.ifindex = interface->ifindex};
 
 	if (interface->netns != search->netns || search->n == search->max ||
 	    !(interface->hooked_ingress || interface->hooked_egress))
 		return;
-	if (search->ifindex && !is_under(search->daemon, interface, search->ifindex, &vlan))
+	if (search->ifindex && !is_under(search->daemon, interface, search->ifindex, &place))
 		return;
-	search->places[search->n++] =
-		(struct signals_place){.ifindex = interface->ifindex, .vlan = vlan};
+	search->places[search->n++] = place;
 }
 
 static size_t places(void *user, uint8_t netns, uint32_t ifindex, struct signals_place *places,

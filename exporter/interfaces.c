@@ -112,11 +112,13 @@ const struct interface *interfaces_get(const struct interfaces *interfaces, uint
 }
 
 uint32_t interfaces_logical(const struct interfaces *interfaces, uint8_t netns, uint32_t ifindex,
-			    uint16_t vlan)
+			    uint16_t vlan, uint16_t inner_vlan)
 {
 	const struct netns *in = netns_at(interfaces, netns);
 
-	return in == NULL ? ifindex : topology_logical(in->table.last, ifindex, vlan);
+	if (in == NULL)
+		return ifindex;
+	return topology_logical(in->table.last, ifindex, vlan, inner_vlan);
 }
 
 void interfaces_foreach(const struct interfaces *interfaces,

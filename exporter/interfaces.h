@@ -63,10 +63,10 @@ void interfaces_set(struct interfaces *interfaces, char *const *patterns, char *
 const struct interface *interfaces_get(const struct interfaces *interfaces, uint8_t netns,
 				       uint32_t ifindex);
 
-/* What an operator calls (ifindex, vlan): the VLAN device over it, else the bond or bridge above
- * it, else itself. */
+/* What an operator calls (ifindex, vlan, inner_vlan): the VLAN device over it, else the bond or
+ * bridge above it, else itself. */
 uint32_t interfaces_logical(const struct interfaces *interfaces, uint8_t netns, uint32_t ifindex,
-			    uint16_t vlan);
+			    uint16_t vlan, uint16_t inner_vlan);
 
 void interfaces_foreach(const struct interfaces *interfaces,
 			void (*fn)(void *user, const struct interface *interface), void *user);

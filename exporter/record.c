@@ -21,7 +21,7 @@ static void derive_times(struct flow_record *record, const struct clock_now *now
 static void derive_ports(struct flow_record *record);
 static void derive_interfaces(struct flow_record *record, const struct record_resolver *resolver);
 static uint32_t logical_interface(const struct record_resolver *resolver, uint8_t netns,
-				  uint32_t ifindex, uint16_t vlan, char *name);
+				  uint32_t ifindex, uint16_t vlan, uint16_t inner_vlan, char *name);
 static void derive_mpls(struct flow_record *record);
 static void derive_drops(struct flow_record *record, const struct record_resolver *resolver);
 static void derive_latencies(struct flow_record *record);
@@ -146,8 +146,8 @@ static void derive_interfaces(struct flow_record *record, const struct record_re
 	uint32_t here, there;
 
 	memset(name, 0, sizeof(record->interface_name));
-	here = logical_interface(resolver, id->netns, id->ifindex, id->vlan, name);
-	there = logical_interface(resolver, id->netns, metrics->far_ifindex, metrics->far_vlan,
+	here = logical_interface(resolver, id->netns, id->ifindex, id->vlan, id->inner_vlan, name);
+	there = logical_interface(resolver, id->netns, metrics->far_ifindex, metrics->far_vlan, 0,
 				  NULL);
 	if (id->direction == FLOW_INGRESS) {
 		record->ingress_ifindex = here;
@@ -163,11 +163,11 @@ static void derive_interfaces(struct flow_record *record, const struct record_re
 }
 
 static uint32_t logical_interface(const struct record_resolver *resolver, uint8_t netns,
-				  uint32_t ifindex, uint16_t vlan, char *name)
+				  uint32_t ifindex, uint16_t vlan, uint16_t inner_vlan, char *name)
 {
 	if (ifindex == 0 || !resolver->logical_interface)
 		return ifindex;
-	return resolver->logical_interface(resolver->user, netns, ifindex, vlan, name);
+	return resolver->logical_interface(resolver->user, netns, ifindex, vlan, inner_vlan, name);
 }
 
 /* mplsTopLabelStackSection and its like: label, traffic class and S bit, no TTL. */

@@ -77,11 +77,12 @@ struct flow_record {
 /* What record_derive asks about the world outside. All callbacks may be NULL; user is passed
  * through. */
 struct record_resolver {
-	/* The interface that names (ifindex, vlan) to an operator: the VLAN device over it, the
-	 * bond or bridge above it, or ifindex itself. name (RECORD_INTERFACE_NAME_MAX) may be NULL.
+	/* The interface that names (ifindex, vlan, inner_vlan) to an operator: the VLAN device over
+	 * it, the bond or bridge above it, or ifindex itself. name (RECORD_INTERFACE_NAME_MAX) may
+	 * be NULL.
 	 */
 	uint32_t (*logical_interface)(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
-				      char *name);
+				      uint16_t inner_vlan, char *name);
 	/* Name of a drop reason of the running kernel, "" if unknown. */
 	const char *(*drop_cause_name)(void *user, uint32_t cause);
 	void *user;

@@ -120,6 +120,17 @@ static void count_drops(struct signals *s, const struct flow_id *id, const struc
 	total->bytes += drops->bytes;
 }
 
+/* Tags that the packet has at the place, over those that it has here. */
+static void add_tags(struct flow_id *at, const struct flow_id *id,
+		     const struct signals_place *place)
+{
+	at->vlan = place->vlan ? place->vlan : id->vlan;
+	if (place->inner_vlan)
+		at->inner_vlan = place->inner_vlan;
+	else
+		at->inner_vlan = place->vlan ? id->vlan : id->inner_vlan;
+}
+
 /* The flow that has these packets where the device that they were met at, or none, does not count
  * them itself. Changes id to it. */
 static bool find_place(struct signals *s, struct flow_id *id, const struct flow_metrics *delta)
@@ -133,7 +144,7 @@ static bool find_place(struct signals *s, struct flow_id *id, const struct flow_
 					PLACES_MAX);
 	for (size_t i = 0; i < n; i++) {
 		at.ifindex = places[i].ifindex;
-		at.vlan = places[i].vlan ? places[i].vlan : id->vlan;
+		add_tags(&at, id, &places[i]);
 		if (cache_update(s->cache, &at, delta)) {
 			*id = at;
 			return true;

@@ -20,12 +20,13 @@ struct signals;
 struct signals_place {
 	uint32_t ifindex;
 	uint16_t vlan;
+	uint16_t inner_vlan;
 };
 
 struct signals_callbacks {
 	/*
 	 * The devices at or under ifindex (VLAN device, bond, bridge) that are hooked, with the
-	 * VLAN id that packets of ifindex have there; with ifindex 0 every hooked device of the
+	 * VLAN ids that packets of ifindex have there; with ifindex 0 every hooked device of the
 	 * namespace. Returns how many were written. May be NULL.
 	 */
 	size_t (*places)(void *user, uint8_t netns, uint32_t ifindex, struct signals_place *places,

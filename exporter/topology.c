@@ -28,6 +28,8 @@ enum { UNKNOWN, BUSY, NOWHERE, HERE, BELOW };
 
 static int by_ifindex(const void *a, const void *b);
 static int by_lower(const void *a, const void *b);
+static const struct topology_device *vlan_device(const struct topology *topology, uint32_t lower,
+						 uint16_t vlan);
 static void link_ports(struct topology *topology);
 static void count(struct topology *topology);
 static bool counted(struct topology *topology, struct topology_device *device);
@@ -97,18 +99,17 @@ struct topology_device *topology_find(const struct topology *topology, uint32_t 
 	return bsearch(&key, topology->devices, topology->n_devices, sizeof(key), by_ifindex);
 }
 
-uint32_t topology_logical(const struct topology *topology, uint32_t ifindex, uint16_t vlan)
+uint32_t topology_logical(const struct topology *topology, uint32_t ifindex, uint16_t vlan,
+			  uint16_t inner_vlan)
 {
-	for (int depth = 0; topology != NULL && depth < MAX_DEPTH; depth++) {
-		const struct topology_device key = {.lower = ifindex, .vlan = vlan};
-		const struct topology_device *wanted = &key;
-		struct topology_device **upper = NULL;
+	const struct topology_device *outer, *inner;
 
-		if (vlan != 0)
-			upper = bsearch(&wanted, topology->uppers, topology->n_uppers,
-					sizeof(wanted), by_lower);
-		if (upper != NULL)
-			return (*upper)->ifindex;
+	for (int depth = 0; topology != NULL && depth < MAX_DEPTH; depth++) {
+		outer = vlan_device(topology, ifindex, vlan);
+		if (outer != NULL) {
+			inner = vlan_device(topology, outer->ifindex, inner_vlan);
+			return inner != NULL ? inner->ifindex : outer->ifindex;
+		}
 
 		const struct topology_device *device = topology_find(topology, ifindex);
 		const struct topology_device *master =
@@ -157,6 +158,19 @@ static int by_lower(const void *a, const void *b)
 	if (x->lower != y->lower)
 		return x->lower > y->lower ? 1 : -1;
 	return (x->vlan > y->vlan) - (x->vlan < y->vlan);
+}
+
+static const struct topology_device *vlan_device(const struct topology *topology, uint32_t lower,
+						 uint16_t vlan)
+{
+	const struct topology_device key = {.lower = lower, .vlan = vlan};
+	const struct topology_device *wanted = &key;
+	struct topology_device **upper = NULL;
+
+	if (vlan != 0)
+		upper = bsearch(&wanted, topology->uppers, topology->n_uppers, sizeof(wanted),
+				by_lower);
+	return upper == NULL ? NULL : *upper;
 }
 
 static void link_ports(struct topology *topology)

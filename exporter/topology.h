@@ -59,9 +59,10 @@ void topology_cover(struct topology *topology, bool per_interface);
 /* NULL if unknown. */
 struct topology_device *topology_find(const struct topology *topology, uint32_t ifindex);
 
-/* The VLAN device for (ifindex, vlan), also one over its bond or bridge; else the bond or bridge;
- * else ifindex. */
-uint32_t topology_logical(const struct topology *topology, uint32_t ifindex, uint16_t vlan);
+/* The VLAN device for (ifindex, vlan), also one over its bond or bridge, and that for inner_vlan
+ * over it; else the bond or bridge; else ifindex. */
+uint32_t topology_logical(const struct topology *topology, uint32_t ifindex, uint16_t vlan,
+			  uint16_t inner_vlan);
 
 /* Kind of a device by the name that rtnetlink gives it (IFLA_INFO_KIND); "" for none. */
 enum topology_kind topology_kind(const char *name);

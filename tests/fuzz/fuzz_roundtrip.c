@@ -166,7 +166,7 @@ static void expect_records(struct world *world, const struct flow_record *record
 }
 
 static uint32_t interface_name(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
-			       char *name)
+			       uint16_t inner_vlan, char *name)
 {
 	const struct world *world = user;
 

@@ -311,7 +311,7 @@ static void test_bridge(void)
 	g_assert_cmpstr(state(&hooks, 0, "bpfn0"), ==, "IEC");
 	const uint32_t bridge = find(&hooks, 0, "br0")->ifindex;
 	const uint32_t port = find(&hooks, 0, "bpfn0")->ifindex;
-	g_assert_cmpuint(interfaces_logical(hooks.interfaces, 0, port, 0), ==, bridge);
+	g_assert_cmpuint(interfaces_logical(hooks.interfaces, 0, port, 0, 0), ==, bridge);
 
 	run("ip link set peer1 master br0"); /* not metered: the bridge takes over */
 	expect(&hooks, 0, "br0", "IEC");
@@ -324,7 +324,7 @@ static void test_bridge(void)
 	run("ip link set bpfn0 nomaster");
 	expect(&hooks, 0, "br0", "IEC");
 	g_assert_cmpstr(state(&hooks, 0, "bpfn1"), ==, "IEC");
-	g_assert_cmpuint(interfaces_logical(hooks.interfaces, 0, port, 0), ==, port);
+	g_assert_cmpuint(interfaces_logical(hooks.interfaces, 0, port, 0, 0), ==, port);
 	run("ip link del br0");
 	expect(&hooks, 0, "br0", "-");
 	end(&hooks);

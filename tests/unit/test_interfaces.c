@@ -195,8 +195,8 @@ static void test_loops(void)
 	topology_hook(topology, false);
 	attach_all(topology);
 	topology_cover(topology, false);
-	g_assert_cmpuint(topology_logical(topology, 2, 0), <=, 3);
-	g_assert_cmpuint(topology_logical(topology, 7, 5), ==, 7);
+	g_assert_cmpuint(topology_logical(topology, 2, 0, 0), <=, 3);
+	g_assert_cmpuint(topology_logical(topology, 7, 5, 0), ==, 7);
 	topology_free(topology);
 }
 
@@ -228,22 +228,27 @@ static void test_logical(void)
 		{2, OWN, Y, 0, 0, 9},	 {3, OWN, Y, 0, 0, 9},	   {9, STACK, Y, 0, 0, 0},
 		{10, UPPER, Y, 9, 7, 0}, {11, UPPER, Y, 2, 8, 0},  {4, OWN, Y, 0, 0, 20},
 		{20, VRF, Y, 0, 0, 0},	 {12, UPPER, Y, 4, 7, 20}, {5, OWN, Y, 0, 0, 99},
-		{13, UPPER, Y, 4, 0, 0},
+		{13, UPPER, Y, 4, 0, 0}, {14, UPPER, Y, 10, 3, 0}, {15, UPPER, Y, 12, 3, 20},
 	};
 	struct topology *topology = draw(lines, G_N_ELEMENTS(lines));
 
-	g_assert_cmpuint(topology_logical(topology, 2, 0), ==, 9);
-	g_assert_cmpuint(topology_logical(topology, 2, 7), ==, 10); /* VLAN over bond */
-	g_assert_cmpuint(topology_logical(topology, 2, 8), ==, 11); /* VLAN over port */
-	g_assert_cmpuint(topology_logical(topology, 3, 8), ==, 9);
-	g_assert_cmpuint(topology_logical(topology, 9, 7), ==, 10);
-	g_assert_cmpuint(topology_logical(topology, 9, 0), ==, 9);
-	g_assert_cmpuint(topology_logical(topology, 4, 0), ==, 4); /* a VRF is no interface */
-	g_assert_cmpuint(topology_logical(topology, 4, 7), ==, 12);
-	g_assert_cmpuint(topology_logical(topology, 4, 6), ==, 4);
-	g_assert_cmpuint(topology_logical(topology, 5, 0), ==, 5); /* master not known */
-	g_assert_cmpuint(topology_logical(topology, 77, 3), ==, 77);
-	g_assert_cmpuint(topology_logical(NULL, 77, 3), ==, 77);
+	g_assert_cmpuint(topology_logical(topology, 2, 0, 0), ==, 9);
+	g_assert_cmpuint(topology_logical(topology, 2, 7, 3), ==, 14); /* QinQ over bond */
+	g_assert_cmpuint(topology_logical(topology, 2, 7, 4), ==, 10); /* nobody's inner id */
+	g_assert_cmpuint(topology_logical(topology, 2, 6, 3), ==, 9);  /* nobody's outer id */
+	g_assert_cmpuint(topology_logical(topology, 4, 7, 3), ==, 15);
+	g_assert_cmpuint(topology_logical(topology, 12, 3, 0), ==, 15);
+	g_assert_cmpuint(topology_logical(topology, 2, 7, 0), ==, 10); /* VLAN over bond */
+	g_assert_cmpuint(topology_logical(topology, 2, 8, 0), ==, 11); /* VLAN over port */
+	g_assert_cmpuint(topology_logical(topology, 3, 8, 0), ==, 9);
+	g_assert_cmpuint(topology_logical(topology, 9, 7, 0), ==, 10);
+	g_assert_cmpuint(topology_logical(topology, 9, 0, 0), ==, 9);
+	g_assert_cmpuint(topology_logical(topology, 4, 0, 0), ==, 4); /* a VRF is no interface */
+	g_assert_cmpuint(topology_logical(topology, 4, 7, 0), ==, 12);
+	g_assert_cmpuint(topology_logical(topology, 4, 6, 0), ==, 4);
+	g_assert_cmpuint(topology_logical(topology, 5, 0, 0), ==, 5); /* master not known */
+	g_assert_cmpuint(topology_logical(topology, 77, 3, 0), ==, 77);
+	g_assert_cmpuint(topology_logical(NULL, 77, 3, 0), ==, 77);
 	g_assert_null(topology_find(topology, 0));
 	topology_free(topology);
 }

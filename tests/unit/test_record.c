@@ -16,9 +16,9 @@ static const struct clock_now now = {
 };
 static const struct record_resolver no_resolver;
 
-/* VLAN 7 over interface 3 of namespace 1 is interface 30. */
+/* VLAN 7 over interface 3 of namespace 1 is interface 30, VLAN 8 over that one 38. */
 static uint32_t logical_interface(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
-				  char *name)
+				  uint16_t inner_vlan, char *name)
 {
 	g_assert_cmpuint(netns, ==, 1);
 	g_assert_cmpuint(ifindex, !=, 0);
@@ -28,8 +28,8 @@ static uint32_t logical_interface(void *user, uint8_t netns, uint32_t ifindex, u
 		return ifindex;
 	}
 	if (name)
-		g_strlcpy(name, "eth3.7", RECORD_INTERFACE_NAME_MAX);
-	return 30;
+		g_strlcpy(name, inner_vlan == 8 ? "eth3.7.8" : "eth3.7", RECORD_INTERFACE_NAME_MAX);
+	return inner_vlan == 8 ? 38 : 30;
 }
 
 static const char *drop_cause_name(void *user, uint32_t cause)
@@ -180,7 +180,13 @@ static void test_interfaces(void)
 	g_assert_cmpuint(record.egress_physical, ==, 3);
 	g_assert_cmpstr(record.interface_name, ==, "eth3.7");
 
-	/* the far side has its own VLAN id */
+	id.inner_vlan = 8;
+	record = derive(&id, &metrics, NULL, &resolver);
+	g_assert_cmpuint(record.egress_ifindex, ==, 38);
+	g_assert_cmpuint(record.egress_physical, ==, 3);
+	g_assert_cmpstr(record.interface_name, ==, "eth3.7.8");
+
+	/* the far side has its own VLAN id, of which only the outer one is known */
 	id.ifindex = 9;
 	metrics.far_ifindex = 3;
 	record = derive(&id, &metrics, NULL, &resolver);

@@ -149,6 +149,26 @@ static void test_drop_elsewhere(void)
 	tear_down();
 }
 
+/* Met at a device over a VLAN device, or there with the inner tag still on: counted with both. */
+static void test_drop_two_tags(void)
+{
+	struct flow_key6 port = key_of(3, 20, 1000), upper = key_of(9, 0, 1000);
+	struct flow_key6 tagged = key_of(9, 5, 1000);
+
+	set_up();
+	port.inner_vlan = 5;
+	add_packets(&port);
+	place = (struct signals_place){.ifindex = 3, .vlan = 20, .inner_vlan = 5};
+	drop(&upper, 7, false);
+	signals_apply(signals);
+	place.inner_vlan = 0;
+	drop(&tagged, 7, false);
+	flow(1000, 1);
+	g_assert_cmpuint(found.metrics.drops.packets, ==, 4);
+	g_assert_cmpuint(found.id.inner_vlan, ==, 5);
+	tear_down();
+}
+
 static void test_drop_unsure(void)
 {
 	struct flow_key6 known = key_of(3, 0, 1000), unknown = key_of(3, 0, 2000);
@@ -360,6 +380,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/signals/drop-joins", test_drop_joins);
 	g_test_add_func("/signals/drop-makes-flow", test_drop_makes_flow);
 	g_test_add_func("/signals/drop-elsewhere", test_drop_elsewhere);
+	g_test_add_func("/signals/drop-two-tags", test_drop_two_tags);
 	g_test_add_func("/signals/drop-unsure", test_drop_unsure);
 	g_test_add_func("/signals/drop-unsure-elsewhere", test_drop_unsure_elsewhere);
 	g_test_add_func("/signals/drop-totals", test_drop_totals);
