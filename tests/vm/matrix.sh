@@ -4,18 +4,20 @@
 # run; and the shipped unit under a real systemd on the first and on the last of them. A kernel that the archive lacks is
 # skipped, 6.1 may not be. What the machines left is in tests/vm/machines/ of the build.
 # BPFLOWD_VM_KERNELS: series. BPFLOWD_VM_TESTS: names. BPFLOWD_VM_SYSTEMD: series for the unit. BPFLOWD_VM_JOBS: machines at
-# a time. BPFLOWD_VM_KEEP: another place for what they leave. BPFLOWD_VM_BRIEF: series without the two long tests.
+# a time. BPFLOWD_VM_KEEP: another place for what they leave. BPFLOWD_VM_BRIEF: series without what takes long.
+# BPFLOWD_VM_SEED: the moments of kill -9 (killed.sh) of a run before.
 . "$(dirname "$0")/../lib.sh"
 need qemu-system-x86_64 busybox cpio modprobe zstd xz tshark
 
 read -ra kernels <<<"${BPFLOWD_VM_KERNELS:-5.10 6.1 6.12 6.18 newest}"
-read -ra tests <<<"${BPFLOWD_VM_TESTS:-vm/guest/meter vm/guest/signals vm/guest/life vm/guest/devices vm/guest/sctp e2e/restart}"
+read -ra tests <<<"${BPFLOWD_VM_TESTS:-vm/guest/meter vm/guest/signals vm/guest/killed vm/guest/life vm/guest/devices vm/guest/sctp}"
 read -ra with_systemd <<<"${BPFLOWD_VM_SYSTEMD-${kernels[0]} ${kernels[-1]}}"
 command -v systemctl journalctl >/dev/null || { skip "systemd is not installed" "the unit" && with_systemd=(); }
 read -ra brief <<<"${BPFLOWD_VM_BRIEF:-}"
 jobs=${BPFLOWD_VM_JOBS:-2}
 vm=$src/tests/vm
 out=${BPFLOWD_VM_KEEP:-$build/tests/vm/machines}
+seed=${BPFLOWD_VM_SEED:-$RANDOM}
 export BPFLOWD_SRC=$src BPFLOWD_BUILD=$build
 
 # Each test's own plan must have come true: one that died half way says nothing.
@@ -94,7 +96,7 @@ judge() { # MACHINE
 tests_on() { # SERIES
 	local test
 	for test in "${tests[@]}"; do
-		[[ " ${brief[*]} " == *" $1 "* && $test == */@(life|devices) ]] || echo "$test"
+		[[ " ${brief[*]} " == *" $1 "* && $test == */@(killed|life|devices) ]] || echo "$test"
 	done
 }
 
@@ -129,7 +131,7 @@ mkdir -p "$out"
 for kernel in "${kernels[@]}"; do
 	kernel_folder "$kernel" || continue
 	name=$(cut -d- -f1 "$folder/release")
-	begin_machine "$name" "$folder" "$work/root" "/test/tests/vm/guest/all $(tests_on "$kernel" | xargs)"
+	begin_machine "$name" "$folder" "$work/root" "BPFLOWD_VM_SEED=$seed /test/tests/vm/guest/all $(tests_on "$kernel" | xargs)"
 	# its root is a copy of the initial one
 	[[ " ${with_systemd[*]} " != *" $kernel "* ]] || BPFLOWD_VM_MEMORY=640 \
 		begin_machine "$name-systemd" "$folder" "$work/systemd" "/test/tests/vm/guest/all vm/guest/unit"

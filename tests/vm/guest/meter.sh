@@ -20,7 +20,7 @@ daemon_start b "$work/bpflowd.yaml"
 check "attached" wait_for 5 attached veth1
 way=clsact
 ! kernel_from 6 6 || way=tcx
-is "$(ctl show interfaces --json | jq -r '.interfaces[] | select(.name == "veth1") | .ingress, .egress' | sort -u)" $way \
+is "$(ctl show stats | sed -n 's/^interface_attached.*interface=veth1,.*mode=\([^}]*\).*/\1/p' | xargs)" "$way $way" \
 	"by $way"
 is "$(grep -c 'BEGIN PROG LOAD LOG' "$work/bpflowd.log")" 0 "no program was refused" || diag <"$work/bpflowd.log"
 drops=0

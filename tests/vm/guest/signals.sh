@@ -4,7 +4,7 @@
 # slow: the best of some tries may take half as long again. Finer: tests/e2e/signals.sh.
 . "$(dirname "$0")/../../lib.sh"
 . "$(dirname "$0")/kernel.sh"
-require_root jq nft tc socat dig dnsmasq
+require_root nft tc socat dig dnsmasq
 
 netns_add a b c
 veth_pair a veth0 b veth1
@@ -26,12 +26,11 @@ END
 daemon_start b "$work/bpflowd.yaml"
 check "attached" wait_for 5 attached out0
 
-flows() { ctl show flows --json | jq "[.flows[] | select($1) | $2 // empty] | $3"; } # CONDITION FIELD SUMMARY
-flows_are() { [[ $(flows "$1" "$2" "$3") == "$4" ]]; }
-becomes() { # CONDITION FIELD SUMMARY WANTED NAME
-	wait_for 5 flows_are "$1" "$2" "$3" "$4"
-	is "$(flows "$1" "$2" "$3")" "$4" "$5"
-} # its status is that of the case
+flows_are() { [[ $(flows "${@:1:4}") == "$5" ]]; }
+becomes() { # KEY VALUE FIELD SUMMARY WANTED NAME; its status is that of the case
+	wait_for 5 flows_are "${@:1:5}"
+	is "$(flows "${@:1:4}")" "$5" "$6"
+}
 within() { # VALUE LOW HIGH NAME
 	[[ $1 =~ ^[0-9]+$ && $1 -ge $2 && $1 -le $3 ]]
 	ok $? "$4" || diag "got $1, wanted $2 to $3"
@@ -47,9 +46,9 @@ if kernel_from 5 17; then
 		done
 	}
 	dropped() { # PORT COUNT REASON NAME
-		local port=".destinationTransportPort == $1"
-		becomes "$port" .droppedPacketDeltaCount add "$2" "$4"
-		is "$(flows "$port" .dropCauseName first)" "\"$3\"" "$4: by name"
+		local port=(destinationTransportPort "$1")
+		becomes "${port[@]}" droppedPacketDeltaCount add "$2" "$4"
+		is "$(flows "${port[@]}" dropCauseName first)" "\"$3\"" "$4: by name"
 	}
 	udp a 4 10.9.1.1 7000
 	dropped 7000 4 NO_SOCKET "closed port"
@@ -78,13 +77,13 @@ wait_for 5 listens
 # they stay open: flows of those that end are exported and gone
 spawn a "$work/tcp.log" bash -c \
 	'for n in 3 4 5 6 7; do eval "exec $n<>/dev/tcp/10.9.2.2/8080"; echo x >&$n; done; exec sleep 300'
-there=".destinationTransportPort == 8080"
-becomes "$there" .packetDeltaCount length 5 "five connections"
+there=(destinationTransportPort 8080)
+becomes "${there[@]}" packetDeltaCount length 5 "five connections"
 # a SYN that a slow machine sends twice has none
-within "$(flows "$there" .tcpServerRttMicroseconds length)" 3 5 "RTT to the server: on the flows"
-within "$(flows "$there" .tcpServerRttMicroseconds min)" 20000 30000 "RTT to the server: 20 ms"
-within "$(flows "$there" .tcpClientRttMicroseconds min)" 10000 15000 "RTT to the client: 10 ms"
-becomes ".sourceTransportPort == 8080" .packetDeltaCount length 5 "the answers' flows are there"
+within "$(flows "${there[@]}" tcpServerRttMicroseconds length)" 3 5 "RTT to the server: on the flows"
+within "$(flows "${there[@]}" tcpServerRttMicroseconds min)" 20000 30000 "RTT to the server: 20 ms"
+within "$(flows "${there[@]}" tcpClientRttMicroseconds min)" 10000 15000 "RTT to the client: 10 ms"
+becomes sourceTransportPort 8080 packetDeltaCount length 5 "the answers' flows are there"
 
 spawn c "$work/dns.log" dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null --pid-file= --user=root \
 	--listen-address=10.9.2.2 --bind-interfaces --address=/example.org/192.0.2.1
@@ -92,9 +91,9 @@ wait_for 5 udp_bound c 53
 for port in 4101 4102 4103; do
 	in_ns a dig +tries=1 +time=3 -b "10.9.1.2#$port" @10.9.2.2 www.example.org A >"$work/dig" || diag <"$work/dig"
 done
-asked=".destinationTransportPort == 53"
-becomes "$asked" .dnsAnsweredCount add 3 "DNS: three answers"
-is "$(flows "$asked" .dnsQuestionName first)" '"www.example.org"' "DNS: the name"
-within "$(flows "$asked" .dnsMinimumLatencyMicroseconds min)" 20000 30000 "DNS: 20 ms"
+asked=(destinationTransportPort 53)
+becomes "${asked[@]}" dnsAnsweredCount add 3 "DNS: three answers"
+is "$(flows "${asked[@]}" dnsQuestionName first)" '"www.example.org"' "DNS: the name"
+within "$(flows "${asked[@]}" dnsMinimumLatencyMicroseconds min)" 20000 30000 "DNS: 20 ms"
 check "SIGTERM ends it with status 0" daemon_stop
 done_testing
