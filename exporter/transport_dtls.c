@@ -26,6 +26,8 @@
 #define HEARTBEATS_MISSED 3
 #define HEARTBEAT_OCTETS  48 /* 16 and less, and GnuTLS 3.7 aborts */
 #define NO_BUFFER_WAIT_NS (5 * NSEC_PER_MSEC)
+#define FORBIDDEN_WAIT_NS (200 * NSEC_PER_MSEC)
+#define TRIES_MAX	  4
 #define MESSAGE_MAX	  UINT16_MAX
 
 struct dtls {
@@ -34,12 +36,14 @@ struct dtls {
 	int family;
 	bool heartbeat;
 	bool refused;	   /* an ICMP error said that nobody listens */
+	int error;	   /* of the socket, as push met it last */
 	int n_unanswered;  /* heartbeats */
 	uint64_t beat_ns;  /* next heartbeat */
 	uint64_t renew_ns; /* without heartbeats: end of the session */
 	uint64_t refresh_ns;
 	bool failed;  /* GnuTLS still holds a datagram of a session that ends */
 	bool pending; /* a record was begun and must be finished */
+	bool beating; /* a heartbeat was begun and must be finished before anything else */
 	uint8_t message[MESSAGE_MAX];
 };
 
@@ -62,6 +66,8 @@ static ssize_t push(gnutls_transport_ptr_t user, const void *data, size_t size)
 		dtls->transport.blocked = errno;
 		errno = EAGAIN;
 	}
+	if (sent < 0)
+		dtls->error = errno;
 	return sent;
 }
 
@@ -148,17 +154,38 @@ static void read_errors(struct dtls *dtls)
 	transport_read_errors(&reader);
 }
 
+/* Until there is room. A socket that is out of buffers or forbidden to send looks ready all the
+ * time. */
+static int wait_room(struct dtls *dtls)
+{
+	struct transport *transport = &dtls->transport;
+
+	if (transport->blocked)
+		transport->wake_ns =
+			transport_now_ns() +
+			(transport->blocked == EPERM ? FORBIDDEN_WAIT_NS : NO_BUFFER_WAIT_NS);
+	else
+		transport->want = POLLIN | POLLOUT;
+	return 0;
+}
+
 static enum transport_state handshake(struct dtls *dtls, GError **error)
 {
 	struct transport *transport = &dtls->transport;
 	uint64_t now_ns = transport_now_ns();
-	enum transport_state state = tls_handshake(&dtls->tls, transport, error);
+	enum transport_state state;
 
+	transport->blocked = 0;
+	state = tls_handshake(&dtls->tls, transport, error);
 	if (state == TRANSPORT_CONNECTING && dtls->refused) {
 		transport_set_error(error, ECONNREFUSED, "can't connect");
 		return TRANSPORT_FAILED;
 	}
 	transport->wake_ns = now_ns + gnutls_dtls_get_timeout(dtls->tls.session) * NSEC_PER_MSEC;
+	if (state == TRANSPORT_CONNECTING && transport->blocked) {
+		transport->want = POLLIN;
+		wait_room(dtls);
+	}
 	if (state != TRANSPORT_UP)
 		return state;
 	set_size(dtls);
@@ -169,19 +196,43 @@ static enum transport_state handshake(struct dtls *dtls, GError **error)
 	return state;
 }
 
+/* Sends a heartbeat, or what is left of one: GnuTLS would take the next message for it, and drop
+ * that. 1: gone, 0: later, negative errno. */
+static int send_beat(struct dtls *dtls)
+{
+	int code;
+
+	dtls->transport.blocked = 0;
+	code = gnutls_heartbeat_ping(dtls->tls.session, HEARTBEAT_OCTETS, 1, 0);
+	dtls->beating = code == GNUTLS_E_AGAIN || code == GNUTLS_E_INTERRUPTED;
+	if (dtls->beating)
+		return wait_room(dtls);
+	if (code >= 0)
+		return 1;
+	dtls->failed = true;
+	return code == GNUTLS_E_PUSH_ERROR ? -dtls->error : -EPROTO;
+}
+
 static bool beat(struct dtls *dtls, uint64_t now_ns, GError **error)
 {
-	if (now_ns < dtls->beat_ns || dtls->pending)
+	int result;
+
+	if ((now_ns < dtls->beat_ns && !dtls->beating) || dtls->pending)
 		return true;
-	if (dtls->n_unanswered >= HEARTBEATS_MISSED) {
+	if (!dtls->beating && dtls->n_unanswered >= HEARTBEATS_MISSED) {
 		g_set_error_literal(error, TRANSPORT_ERROR, ETIMEDOUT,
 				    "the collector answers no heartbeat");
 		return false;
 	}
-	dtls->n_unanswered++;
-	dtls->beat_ns = now_ns + HEARTBEAT_NS;
-	gnutls_heartbeat_ping(dtls->tls.session, HEARTBEAT_OCTETS, 1, 0);
-	return true;
+	if (!dtls->beating) {
+		dtls->n_unanswered++;
+		dtls->beat_ns = now_ns + HEARTBEAT_NS;
+		dtls->transport.wake_ns = dtls->beat_ns;
+	}
+	result = send_beat(dtls);
+	if (result < 0)
+		transport_set_error(error, -result, "session lost");
+	return result >= 0;
 }
 
 /* Nobody listens there any more, says ICMP, which anyone may forge: ask before believing. */
@@ -212,20 +263,10 @@ static enum transport_state dtls_step(struct transport *transport, GError **erro
 		doubt(dtls, now_ns);
 	if (!dtls->heartbeat && now_ns >= dtls->renew_ns)
 		transport->expired = true;
+	transport->wake_ns = dtls->heartbeat ? dtls->beat_ns : dtls->renew_ns;
 	if (dtls->heartbeat && !beat(dtls, now_ns, error))
 		return TRANSPORT_FAILED;
-	transport->wake_ns = dtls->heartbeat ? dtls->beat_ns : dtls->renew_ns;
 	return TRANSPORT_UP;
-}
-
-static int wait_room(struct dtls *dtls)
-{
-	dtls->transport.n_held = 1;
-	if (dtls->transport.blocked)
-		dtls->transport.wake_ns = transport_now_ns() + NO_BUFFER_WAIT_NS;
-	else
-		dtls->transport.want = POLLIN | POLLOUT;
-	return 0;
 }
 
 /* 1: gone, 0: later, negative errno. */
@@ -241,17 +282,32 @@ static int send_one(struct dtls *dtls, const struct transport_message *message)
 	sent = gnutls_record_send(dtls->tls.session, dtls->pending ? NULL : dtls->message,
 				  dtls->pending ? 0 : size);
 	dtls->pending = sent == GNUTLS_E_AGAIN || sent == GNUTLS_E_INTERRUPTED;
+	dtls->transport.n_held = dtls->pending;
 	if (dtls->pending)
 		return wait_room(dtls);
-	dtls->transport.n_held = 0;
 	if (sent >= 0)
 		return 1;
-	if (sent != GNUTLS_E_LARGE_PACKET && (sent != GNUTLS_E_PUSH_ERROR || errno != EMSGSIZE)) {
+	if (sent != GNUTLS_E_LARGE_PACKET &&
+	    (sent != GNUTLS_E_PUSH_ERROR || dtls->error != EMSGSIZE)) {
 		dtls->failed = true;
-		return sent == GNUTLS_E_PUSH_ERROR ? -errno : -EPROTO;
+		return sent == GNUTLS_E_PUSH_ERROR ? -dtls->error : -EPROTO;
 	}
 	set_size(dtls);
 	return -EMSGSIZE;
+}
+
+/* The same. The path may have grown again by the time we ask for its size. */
+static int send_fitting(struct dtls *dtls, const struct transport_message *message)
+{
+	int result = -EMSGSIZE;
+
+	for (int i = 0; i < TRIES_MAX && result == -EMSGSIZE; i++) {
+		if (!dtls->pending &&
+		    transport_message_size(message) > dtls->transport.max_message_size)
+			return -EMSGSIZE;
+		result = send_one(dtls, message);
+	}
+	return result;
 }
 
 static int dtls_send(struct transport *transport, struct transport_message *messages,
@@ -262,12 +318,15 @@ static int dtls_send(struct transport *transport, struct transport_message *mess
 	transport->want = POLLIN;
 	transport->blocked = 0;
 	transport->wake_ns = dtls->heartbeat ? dtls->beat_ns : dtls->renew_ns;
-	for (int n = 0; n < n_messages; n++) {
-		int result = -EMSGSIZE;
+	if (dtls->beating) {
+		int result = send_beat(dtls);
 
-		if (dtls->pending ||
-		    transport_message_size(&messages[n]) <= transport->max_message_size)
-			result = send_one(dtls, &messages[n]);
+		if (result <= 0)
+			return result;
+	}
+	for (int n = 0; n < n_messages; n++) {
+		int result = send_fitting(dtls, &messages[n]);
+
 		if (result <= 0)
 			return n ? n : result;
 	}
