@@ -44,6 +44,7 @@ struct partition {
 struct fetcher_waiting {
 	uint64_t dropped;    /* stale */
 	uint64_t pushed_out; /* by newer ones, as of the last look */
+	int error;	     /* of the last look, 0: none */
 };
 
 struct flow_fetcher {

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "log.h"
+
 #define BATCH		1024
 #define KERNEL_ENOTSUPP 524 /* no errno of user space */
 
@@ -69,8 +71,9 @@ static void tell_unanswered(struct flow_fetcher *f, const struct dns_query *quer
 				   offsetof(struct flow_event_dns, message));
 }
 
-/* Copies a whole table. Deleting while walking would begin the walk anew (and skip what moved). */
-static uint32_t read_table(int fd, GArray *pairs, GArray *values)
+/* Copies a whole table; returns a negative errno if that broke off. Deleting while walking would
+ * begin the walk anew (and skip what moved). */
+static int read_table(int fd, GArray *pairs, GArray *values)
 {
 	struct flow_pair keys[BATCH];
 	g_autofree char *room = g_malloc(BATCH * g_array_get_element_size(values));
@@ -85,12 +88,25 @@ static uint32_t read_table(int fd, GArray *pairs, GArray *values)
 		err = bpf_map_lookup_batch(fd, first ? NULL : &position, &position, keys, room,
 					   &count, &opts);
 		if (err && err != -ENOENT)
-			break;
+			return err;
 		first = false;
 		g_array_append_vals(pairs, keys, count);
 		g_array_append_vals(values, room, count);
 	} while (!err);
-	return pairs->len;
+	return 0;
+}
+
+/* Once, until it changes: a table is looked at each second. */
+static void note_error(struct fetcher_waiting *w, const char *table, int err)
+{
+	if (err == w->error)
+		return;
+	w->error = err;
+	if (err)
+		log_warning("%s: can't read the table: %s; what waits in vain is told later", table,
+			    strerror(-err));
+	else
+		log_info("%s: the table can be read again", table);
 }
 
 /* Takes an entry off the table unless the packet path has changed it, or put a newer one in its
@@ -108,7 +124,9 @@ static bool take_off(int fd, const struct flow_pair *pair, const void *read, voi
 		return false;
 	if (memcmp(read, taken, IDENTITY) == 0)
 		return true;
-	bpf_map_update_elem(fd, pair, taken, BPF_NOEXIST);
+	/* If it can't go back (a third one may wait there by now), it began and neither ended nor
+	 * waits: count_pushed_out finds it. */
+	(void)bpf_map_update_elem(fd, pair, taken, BPF_NOEXIST);
 	return false;
 }
 
@@ -132,13 +150,15 @@ static size_t drop_queries(struct flow_fetcher *f, uint64_t now_ns, uint64_t tim
 	int fd = bpf_map__fd(f->flows[0]->maps.dns_flows);
 	struct flow_counters before, after;
 	size_t dropped = 0;
-	uint32_t n;
+	int err;
 
 	flow_fetcher_counters(f, &before);
-	n = read_table(fd, pairs, queries);
+	err = read_table(fd, pairs, queries);
 	flow_fetcher_counters(f, &after);
-	count_pushed_out(&f->queries, before.dns_began, n, after.dns_ended);
-	for (uint32_t i = 0; i < n; i++) {
+	note_error(&f->queries, "dns_flows", err);
+	if (!err)
+		count_pushed_out(&f->queries, before.dns_began, pairs->len, after.dns_ended);
+	for (guint i = 0; i < pairs->len; i++) {
 		const struct dns_query *query = &g_array_index(queries, struct dns_query, i);
 		const struct flow_pair *pair = &g_array_index(pairs, struct flow_pair, i);
 		struct dns_query taken;
@@ -161,13 +181,15 @@ static size_t drop_handshakes(struct flow_fetcher *f, uint64_t now_ns, uint64_t 
 	int fd = bpf_map__fd(f->flows[0]->maps.flow_sequences);
 	struct flow_counters before, after;
 	size_t dropped = 0;
-	uint32_t n;
+	int err;
 
 	flow_fetcher_counters(f, &before);
-	n = read_table(fd, pairs, handshakes);
+	err = read_table(fd, pairs, handshakes);
 	flow_fetcher_counters(f, &after);
-	count_pushed_out(&f->handshakes, before.rtt_began, n, after.rtt_ended);
-	for (uint32_t i = 0; i < n; i++) {
+	note_error(&f->handshakes, "flow_sequences", err);
+	if (!err)
+		count_pushed_out(&f->handshakes, before.rtt_began, pairs->len, after.rtt_ended);
+	for (guint i = 0; i < pairs->len; i++) {
 		const struct handshake *h = &g_array_index(handshakes, struct handshake, i);
 		const struct flow_pair *pair = &g_array_index(pairs, struct flow_pair, i);
 		struct handshake taken;
