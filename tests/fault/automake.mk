@@ -5,6 +5,10 @@ FAULT_TESTS = tests/fault/calls.sh tests/fault/start.sh tests/fault/trace.sh tes
 	tests/fault/stalls.sh tests/fault/collectors.sh tests/fault/memory.sh
 if WITH_TLS
 FAULT_TESTS += tests/fault/secure.sh
+test_tools += tests/tools/dtls_sink
+tests_tools_dtls_sink_SOURCES = tests/tools/dtls_sink.c
+tests_tools_dtls_sink_CFLAGS = $(AM_CFLAGS) $(TLS_CFLAGS)
+tests_tools_dtls_sink_LDADD = $(TLS_LIBS)
 endif
 EXTRA_DIST += tests/fault/automake.mk tests/fault/inject.c tests/fault/memory.c tests/fault/lib.sh \
 	tests/fault/control.py tests/fault/calls.py tests/fault/start.py tests/fault/memory.py tests/fault/pass.py \

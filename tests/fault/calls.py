@@ -5,7 +5,7 @@
 Each cell: the call fails while packets, sessions, files, requests and devices come and go; then the fault goes, and all
 collectors are served again, every packet is exported or counted as lost under its place, and nothing waits.
 """
-import argparse
+import collections
 import os
 import re
 import select
@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-from control import Daemon, Injection, Tap, Traffic, enter, run, wait_for
+from control import Daemon, Injection, Tap, Traffic, run, table_options, wait_for
 
 LOCAL = "EINTR EAGAIN ENOBUFS ENOMEM EPERM EIO"
 WIRE = LOCAL + " ECONNREFUSED ENETUNREACH EHOSTUNREACH EPIPE ECONNRESET ETIMEDOUT EMSGSIZE"
@@ -50,7 +50,7 @@ TABLE = [  # call, errors
     ("fcntl", "EINTR EAGAIN ENOMEM EIO"),
     ("clock_gettime", "EPERM EIO EINTR"),
 ]
-SECURE = [  # the same for TLS
+TLS = [
     ("send", WIRE.replace(" EMSGSIZE", "")),
     ("recv", "EINTR EAGAIN ENOMEM ENOBUFS EIO ECONNRESET ETIMEDOUT"),
     ("socket", FULL),
@@ -58,6 +58,19 @@ SECURE = [  # the same for TLS
     ("setsockopt", "ENOMEM EPERM"),
     ("getsockopt", "ENOMEM EIO"),
     ("shutdown", "EIO"),
+]
+DTLS = [
+    ("send", WIRE + " EACCES"),
+    ("recv", "EINTR EAGAIN ENOMEM ENOBUFS EIO ECONNREFUSED EHOSTUNREACH ENETUNREACH"),
+    ("recvmsg", "EINTR EAGAIN ENOMEM ENOBUFS EIO"),  # errors of datagrams
+    ("socket", FULL + " ENOBUFS EPERM"),
+    ("connect", "ECONNREFUSED ENETUNREACH EHOSTUNREACH EADDRNOTAVAIL EPERM ENOMEM"),
+    ("bind", "ENOMEM EPERM EADDRINUSE EADDRNOTAVAIL EIO"),
+    ("setsockopt", "ENOMEM EPERM EIO"),
+    ("getsockopt", "ENOMEM ENOBUFS EIO"),
+    ("getsockname", "ENOBUFS EIO"),
+    ("poll", "EINTR EAGAIN ENOMEM"),
+    ("close", "EINTR EIO"),
 ]
 MODES = ("first", "tenth", "every third")
 # for half a second each call fails: no loop may spin meanwhile
@@ -76,6 +89,15 @@ LASTING = [
     ("getsockopt", "EIO"),
     ("ioctl", "EIO"),
 ]
+DTLS_LASTING = [
+    ("send", "ENOBUFS ENETUNREACH ECONNREFUSED EMSGSIZE EIO EPERM"),
+    ("recv", "EIO ENOMEM ECONNREFUSED"),
+    ("recvmsg", "ENOMEM"),
+    ("socket", "EMFILE"),
+    ("connect", "ENETUNREACH"),
+    ("setsockopt", "EPERM"),
+    ("getsockopt", "EIO"),
+]
 # who answers it by asking again, so that nobody notices
 UNSEEN = {(call, error) for call in ("sendmmsg", "sendmsg", "writev") for error in ("EINTR", "EAGAIN")}
 
@@ -89,6 +111,20 @@ COUNTED = {
     "renameat2": "EIO ENOSPC EPERM ENOMEM",
     "fstat": "ENOMEM EIO EINTR",
     "stat": "ENOMEM EIO EPERM",
+}
+DTLS_COUNTED = {
+    "send": "EIO EPIPE ECONNRESET ETIMEDOUT",
+    ("send", "first"): "ENOBUFS ENOMEM EPERM",  # behind one that went, the same turn tries again
+    "recv": "EIO",
+    "socket": FULL + " ENOBUFS EPERM",
+    "connect": "ECONNREFUSED ENETUNREACH EHOSTUNREACH EADDRNOTAVAIL EPERM ENOMEM",
+    "bind": "ENOMEM EPERM EADDRINUSE EADDRNOTAVAIL EIO",
+}
+Rows = collections.namedtuple("Rows", "table lasting unseen counted")
+ROWS = {
+    "": Rows(TABLE, LASTING, UNSEEN, COUNTED),
+    "tls": Rows(TLS, [], set(), {}),
+    "dtls": Rows(DTLS, DTLS_LASTING, {("send", "EINTR"), ("send", "EAGAIN")}, DTLS_COUNTED),
 }
 
 
@@ -178,12 +214,14 @@ class Life:
         self.n_rounds += 1
         # flows of one packet each, so that one that comes twice is known
         self.traffic.send(20, source=f"10.80.{self.n_rounds >> 8}.{self.n_rounds & 255}")
-        if call in ("bpf", "recvmsg"):
+        if call == "bpf":
+            self.traffic.ask(5, source=f"10.81.{self.n_rounds >> 8}.{self.n_rounds & 255}")
+        if call in ("bpf", "recvmsg") and not self.options.secure:
             self.change_device()
         if call not in ("sendmmsg", "sendmsg", "writev"):
             self.flapping.kick()
         if call in ("socket", "connect", "bind", "setsockopt", "getsockname", "open", "read", "fstat", "stat", "fcntl",
-                    "clock_gettime", "close", "getsockopt", "shutdown") or (call == "recv" and self.options.secure):
+                    "clock_gettime", "close", "getsockopt", "shutdown") or (call in ("recv", "poll") and self.options.secure):
             self.reload()
         if call in ("accept4", "send", "recv", "poll") and not self.options.secure:
             self.get_metrics()
@@ -239,12 +277,12 @@ class Life:
 
 
 def said(call, before, after, log):
-    """What has been counted, and told. That the file changes and the flapping one flaps is no news."""
+    """What has been counted, and told. That the file and the mute one change and the flapping one flaps is no news."""
     told = {}
     for name in ("collector_failures_total", "lost_packets_total", "collector_reconnects_total"):
         for collector in after.collectors():
             n = after.get(name, collector=collector) - before.get(name, collector=collector)
-            if n and (name != "collector_reconnects_total" or collector not in ("flapping", "file")) and (
+            if n and (name != "collector_reconnects_total" or collector not in ("flapping", "file", "mute")) and (
                     name != "collector_failures_total" or collector != "flapping" or call == "sendmsg"):
                 told[f"{collector}.{name.removesuffix('_total')}"] = n
     n = after.get("reloads_total", result="refused") - before.get("reloads_total", result="refused")
@@ -265,12 +303,13 @@ def run_cell(life, tap, call, error, mode):
     why, after = life.recover()
     log = life.log.read().splitlines()
     told = said(call, before, after, log) if after else {}
-    name = f"{call} {error}, {mode}"
+    name, rows = f"{call} {error}, {mode}", ROWS[life.options.secure]
     if not hits:
         why = why or f"never failed: {calls} calls"
-    elif (call, error) in UNSEEN and told and not why:
+    elif (call, error) in rows.unseen and told and not why:
         why = f"should be unseen: {told}"
-    elif error in COUNTED.get(call, "").split() and mode != "tenth" and not set(told) - {"log"}:
+    elif (error in (rows.counted.get(call, "") + " " + rows.counted.get((call, mode), "")).split() and mode != "tenth"
+          and not set(told) - {"log"}):
         why = why or "nothing counts it"
     tap.ok(not why, name, why)
     if why or life.options.verbose or time.monotonic() - begin > 2:
@@ -301,21 +340,16 @@ def run_lasting(life, tap, call, error):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name in ("control", "socket", "far", "mac", "log", "config", "tap", "sent"):
-        parser.add_argument("--" + name, required=True)
-    parser.add_argument("--pid", type=int, required=True)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--secure", action="store_true")
-    parser.add_argument("--verbose", action="store_true")
+    parser = table_options("log", "sent", numbers=["pid"])
+    parser.add_argument("--secure", choices=("tls", "dtls"), default="")
     options = parser.parse_args()
     tap = Tap(options.tap)
     life = Life(options)
     why, _ = life.recover()
     if not tap.ok(not why, "all collectors are served", why):
         sys.exit(1)
-    begin, n_cells = time.monotonic(), 0
-    for call, errors in SECURE if options.secure else TABLE:
+    begin, n_cells, rows = time.monotonic(), 0, ROWS[options.secure]
+    for call, errors in rows.table:
         if options.only and call not in options.only.split(","):
             continue
         for error in errors.split():
@@ -325,7 +359,7 @@ def main():
                     tap.diag("the daemon is dead: the rest of the table is not run")
                     tap.close()
                     sys.exit(1)
-    for call, errors in () if options.secure else LASTING:
+    for call, errors in rows.lasting:
         for error in errors.split():
             if not options.only or call in options.only.split(","):
                 run_lasting(life, tap, call, error)

@@ -4,24 +4,13 @@
 # each 100 ms, never shake hands, get lost behind a session that stands, have a name that resolves late. The one that is
 # well loses nothing, nor do those that come to their senses; the account of each of the others balances all the time.
 . "$(dirname "$0")/../lib.sh"
-require_root jq ss dnsmasq nft openssl python3
+require_root nft openssl
 . "$(dirname "$0")/lib.sh"
-
-netns_add a b
-veth_pair a veth0 b veth1
-openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/ca.key" -subj /CN=ca -days 2 -out "$work/ca.pem" 2>"$work/openssl.log" ||
-	bail "no certificate"
+self_signed
 tcp="address: 127.0.0.1, transport: tcp, queue_size: 1M, reconnect_interval: 100ms"
-tls="address: 127.0.0.1, queue_size: 1M, reconnect_interval: 100ms, tls: {ca: $work/ca.pem}"
+tls="address: 127.0.0.1, queue_size: 1M, reconnect_interval: 100ms, tls: {ca: $work/cert.pem}"
 ill=(close reset garbage cut trickle absent tls_close tls_garbage tls_silent dtls_absent)
-daemon_config "$work/bpflowd.yaml" <<-END
-	metering:
-	  interfaces: [veth1]
-	  direction: ingress
-	  drain_interval: 20ms
-	  active_timeout: 1s
-	  idle_timeout: 1s
-	collectors:
+fault_config 20ms <<-END
 	  - {name: well, address: 127.0.0.1, port: 4739}
 	  - {name: close, port: 4801, $tcp}
 	  - {name: reset, port: 4802, $tcp}
@@ -38,12 +27,9 @@ daemon_config "$work/bpflowd.yaml" <<-END
 	  - {name: talks, address: 127.0.0.1, port: 4742}
 END
 strict_on well udp 4739
-spawn b "$work/half.out" "$strict" listen tcp 127.0.0.9 4740 "$work/half.rec"
-half_pid=$spawned
+strict_on half tcp 4740 127.0.0.9
 strict_on late udp 4741
-spawn b "$work/ill.out" python3 "$fault/ill.py" close:4801 reset:4802 garbage:4803 cut:4804 trickle:4805 close:4811 garbage:4812 silent:4813
-wait_for 5 grep -q ready "$work/ill.out" || bail "$(cat "$work/ill.out")"
-wait_for 5 grep -q ready "$work/half.out" || bail "$(cat "$work/half.out")"
+sink_on ill python3 "$fault/ill.py" close:4801 reset:4802 garbage:4803 cut:4804 trickle:4805 close:4811 garbage:4812 silent:4813
 # a collector that answers each datagram with nonsense
 spawn b "$work/talks.out" python3 -c '
 import os, socket
@@ -113,12 +99,9 @@ ok $(($(grep -c . "$work/bpflowd.log") > 300)) "the log stays short" || diag "$(
 check "SIGTERM ends it with status 0" daemon_stop
 
 for name in well half late; do
-	pid=${name}_pid
-	stop "${!pid}"
-	"$strict" check "$work/$name.rec" --clock-moved >"$work/strict.json"
+	strict_off $name --clock-moved
 	is "$(strict packets) $(strict octets)" "$passed_packets $passed_octets" "$name: has every packet and octet"
 	# what was under way when the line went dead may have come in part, once
-	is "$(strict first_errors | jq -c '[.[] | select(test("octets came") | not)]')" "[]" \
-		"$name: the strict decoder has nothing else to say"
+	is "$(complaints "octets came")" "[]" "$name: the strict decoder has nothing else to say"
 done
 done_testing

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What a test needs to make the daemon's calls fail: inject.so's control file, the control socket, packets of its own."""
+"""What a test needs to make the daemon's calls fail: inject.so's control file, the control socket, packets of its own.
+
+control.py FILE shift SECONDS, control.py FILE arm CALL ERROR MODE, control.py FILE disarm: from a script.
+"""
+import argparse
 import ctypes
 import errno
 import json
@@ -7,7 +11,9 @@ import mmap
 import os
 import socket
 import struct
+import signal
 import subprocess
+import sys
 import time
 
 MODES = {"first": (1, 0), "tenth": (10, 0), "every third": (3, 3), "always": (1, 1)}
@@ -74,8 +80,8 @@ class Traffic:
         self.mac = bytes.fromhex(target_mac.replace(":", ""))
         self.packets = self.octets = 0
 
-    def send(self, n_flows, size=100, source="10.64.0.1"):
-        udp = struct.pack(">HHH", 9, size - 20, 0) + bytes(size - 28)
+    def send(self, n_flows, size=100, source="10.64.0.1", to_port=9, payload=b""):
+        udp = struct.pack(">HHH", to_port, size - 20, 0) + payload.ljust(size - 28, b"\0")
         ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, size, 0, 0, 64, 17, 0, socket.inet_aton(source),
                          socket.inet_aton("10.63.0.1"))
         head = self.mac + self.mac[:5] + b"\xee\x08\x00" + ip
@@ -83,6 +89,11 @@ class Traffic:
             self.socket.send(head + struct.pack(">H", port) + udp)
         self.packets += n_flows
         self.octets += n_flows * size
+
+
+    def ask(self, n_flows, source):
+        """DNS queries that nobody answers."""
+        self.send(n_flows, source=source, to_port=53, payload=struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + b"\1x\0\0\1\0\1")
 
 
 class Stats:
@@ -136,6 +147,38 @@ class Daemon:
             return False
 
 
+class Run:
+    """A daemon of our own, from its start to its end."""
+
+    def __init__(self, options, *arguments):
+        self.log = open(options.log, "w+")
+        self.process = subprocess.Popen([options.daemon, "-c", options.config, *arguments], stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.log)
+        self.daemon = Daemon(options.socket, self.process.pid)
+
+    def ended(self):
+        return self.process.poll() is not None
+
+    def up(self, seconds=30):
+        """False: it has ended."""
+        wait_for(seconds, lambda: self.ended() or self.daemon.ask("stats", timeout=1), every=0.02)
+        return not self.ended()
+
+    def end(self):
+        """Its status, which is a text if it had to be killed."""
+        if not self.ended():
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return f"none, {self.process.wait()}"
+
+    def lines(self):
+        self.log.seek(0)
+        return self.log.read().splitlines()
+
+
 class Tap:
     """Goes on where lib.sh has left off; leaves its counts in a file."""
 
@@ -172,3 +215,27 @@ def wait_for(seconds, condition, every=0.01):
 
 def run(*command):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def options(*names, numbers=()):
+    """Of a program that lib.sh starts: table() there gives the common ones."""
+    parser = argparse.ArgumentParser()
+    for name in ("control", "socket", "far", "mac", *names):
+        parser.add_argument("--" + name, required=True)
+    for name in numbers:
+        parser.add_argument("--" + name, type=int, required=True)
+    return parser
+
+
+def table_options(*names, numbers=()):
+    parser = options("config", "tap", *names, numbers=numbers)
+    parser.add_argument("--only", default="", help="these calls or parts, with commas between them")
+    parser.add_argument("--verbose", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "shift":
+        Injection(sys.argv[1]).shift(float(sys.argv[3]))
+    else:
+        getattr(Injection(sys.argv[1]), sys.argv[2])(*sys.argv[3:])

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded into the daemon: lists the places that allocate memory, and lets one of them find none,
- * once. GLib and the C library's own needs are left alone: GLib ends the program then, as it
- * declares, and so do we. Who tests reads and writes the file that both map ($FAULT_MEMORY).
+ * once; counts the blocks that nobody has given back when the program ends. GLib and the C
+ * library's own needs are left alone: GLib ends the program then, as it declares, and so do we. Who
+ * tests reads and writes the file that both map ($FAULT_MEMORY).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -32,6 +33,7 @@ struct control {
 	uint32_t armed;	  /* 1 + the place whose next allocation fails, 0: none */
 	uint32_t hits;
 	uint32_t n_sites;
+	uint32_t left; /* blocks, 1 + those at the end; 0: it has not come to its end */
 	struct site site[SITES_MAX];
 	char object[OBJECTS_MAX][32];
 };
@@ -45,8 +47,11 @@ struct range {
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+void __libc_free(void *block);
 
 static struct control *control;
+static uint32_t n_blocks;
 static struct range range[OBJECTS_MAX];
 static uint32_t n_objects;
 
@@ -132,32 +137,81 @@ static int fails(const void *caller)
 	return 1;
 }
 
+static void *counted(void *block)
+{
+	if (block)
+		__atomic_add_fetch(&n_blocks, 1, __ATOMIC_RELAXED);
+	return block;
+}
+
+static void *resized(void *old, size_t size)
+{
+	void *made = __libc_realloc(old, size);
+
+	if (old && !size)
+		__atomic_sub_fetch(&n_blocks, 1, __ATOMIC_RELAXED);
+	return old ? made : counted(made);
+}
+
+__attribute__((destructor)) static void tell_left(void)
+{
+	uint32_t (*dice)(void) = (uint32_t(*)(void))dlsym(RTLD_DEFAULT, "g_random_int");
+
+	/* GLib keeps them for good, once there was need of them: after a failure */
+	if (dice)
+		dice();
+	if (control)
+		control->left = 1 + n_blocks;
+}
+
 #define CALLER __builtin_return_address(0)
 
 void *malloc(size_t size)
 {
-	return fails(CALLER) ? NULL : __libc_malloc(size);
+	return fails(CALLER) ? NULL : counted(__libc_malloc(size));
 }
 
 void *calloc(size_t n, size_t size)
 {
-	return fails(CALLER) ? NULL : __libc_calloc(n, size);
+	return fails(CALLER) ? NULL : counted(__libc_calloc(n, size));
 }
 
 void *realloc(void *old, size_t size)
 {
-	return fails(CALLER) ? NULL : __libc_realloc(old, size);
+	return fails(CALLER) ? NULL : resized(old, size);
 }
 
 void *reallocarray(void *old, size_t n, size_t size)
 {
-	return fails(CALLER) || (size && n > SIZE_MAX / size) ? NULL
-							      : __libc_realloc(old, n * size);
+	return fails(CALLER) || (size && n > SIZE_MAX / size) ? NULL : resized(old, n * size);
+}
+
+void *memalign(size_t alignment, size_t size)
+{
+	return counted(__libc_memalign(alignment, size));
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	return counted(__libc_memalign(alignment, size));
+}
+
+int posix_memalign(void **block, size_t alignment, size_t size)
+{
+	*block = counted(__libc_memalign(alignment, size));
+	return *block ? 0 : ENOMEM;
+}
+
+void free(void *block)
+{
+	if (block)
+		__atomic_sub_fetch(&n_blocks, 1, __ATOMIC_RELAXED);
+	__libc_free(block);
 }
 
 static char *copy(const char *text, size_t size)
 {
-	char *made = __libc_malloc(size + 1);
+	char *made = counted(__libc_malloc(size + 1));
 
 	if (!made)
 		return NULL;
@@ -186,7 +240,7 @@ static int print(char **text, const char *format, va_list arguments)
 	va_end(again);
 	if (size < 0)
 		return -1;
-	*text = __libc_malloc(size + 1);
+	*text = counted(__libc_malloc(size + 1));
 	return *text ? vsnprintf(*text, size + 1, format, arguments) : -1;
 }
 

@@ -3,10 +3,8 @@
 # The daemon stands still while packets and devices come: the flow table, the ring and the netlink socket run over. A cache
 # that is full, and a disk that is full and has room again. Every packet is exported or counted, and all is well afterwards.
 . "$(dirname "$0")/../lib.sh"
-require_root jq ss
-
-netns_add a b
-veth_pair a veth0 b veth1
+require_root
+. "$(dirname "$0")/lib.sh"
 unmount() { umount -l "$work/disk" 2>/dev/null; }
 mkdir "$work/disk"
 mount -t tmpfs -o size=1m tmpfs "$work/disk" || skip_all "kernel: no tmpfs"
@@ -25,20 +23,15 @@ daemon_config "$work/bpflowd.yaml" <<-END
 	  - {name: tcp, address: 127.0.0.1, port: 4740, transport: tcp, queue_size: 256M}
 	  - {name: file, file: $work/disk/flows.ipfix, queue_size: 256M}
 END
-strict_start b udp 4739
-udp_pid=$strict_pid
-mv "$work/strict.out" "$work/udp.out"
-mv "$work/strict.rec" "$work/udp.rec" 2>/dev/null
-spawn b "$work/tcp.out" "$strict" listen tcp 127.0.0.1 4740 "$work/tcp.rec"
-tcp_pid=$spawned
-wait_for 5 grep -q ready "$work/tcp.out" || bail "$(cat "$work/tcp.out")"
+strict_on udp udp 4739
+strict_on tcp tcp 4740
 dd if=/dev/zero of="$work/disk/ballast" bs=1k count=700 status=none
 daemon_start b "$work/bpflowd.yaml"
 
 packets=0
 octets=0
 flood() { # OPTIONS...
-	send a veth0 --dst-mac "$(mac_of b veth1)" --src 10.64.0.1 --dst 10.63.0.1 --size 60-1400 "$@"
+	send a veth0 --dst-mac "$mac" --src 10.64.0.1 --dst 10.63.0.1 --size 60-1400 "$@"
 	packets=$((packets + $(sent packets)))
 	octets=$((octets + $(sent octets)))
 }
@@ -122,7 +115,6 @@ lost_octets=$(metric lost_octets_total)
 check "SIGTERM ends it with status 0" daemon_stop
 stop "$udp_pid"
 stop "$tcp_pid"
-mv "$work/strict.rec" "$work/udp.rec" 2>/dev/null
 for file in udp.rec tcp.rec disk/flows.ipfix; do
 	"$strict" check "$work/$file" >"$work/strict.json"
 	is "$(strict packets) $(strict octets)" "$((packets - lost_packets)) $((octets - lost_octets))" "$file: received + counted as lost = sent"

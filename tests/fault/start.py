@@ -2,14 +2,10 @@
 # SPDX-License-Identifier: MIT
 """System calls that fail while the daemon starts; start.sh starts it. Each start ends in one sentence and status 1 or 2, or
 in a daemon that runs and ends with status 0 when told to. GLib itself aborts where it can't go on, with its own words."""
-import argparse
-import os
 import signal
-import subprocess
-import sys
 import time
 
-from control import Daemon, Injection, Tap, wait_for
+from control import Injection, Run, Tap, table_options, wait_for
 
 TABLE = [
     ("socket", "EMFILE ENFILE ENOMEM ENOBUFS EPERM EAGAIN"),
@@ -38,23 +34,13 @@ MODES = ("first", "tenth", "every third")
 
 
 def run_cell(options, injection, tap, call, error, mode):
-    log = open(options.log, "w+")
     injection.arm_before(options.names, call, error, mode)
-    process = subprocess.Popen([options.daemon, "-c", options.config], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    daemon = Daemon(options.socket, process.pid)
-    wait_for(20, lambda: process.poll() is not None or daemon.ask("stats", timeout=1), every=0.02)
+    run = Run(options)
+    ran = run.up(20)
     calls, hits = injection.disarm()
-    ran = process.poll() is None
-    answered = bool(wait_for(5, lambda: daemon.ask("stats", timeout=1) or process.poll() is not None)) if ran else False
-    if ran:
-        process.send_signal(signal.SIGTERM)
-    try:
-        status = process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        status = f"none, {process.wait()}"
-    log.seek(0)
-    lines = log.read().splitlines()
+    answered = bool(wait_for(5, lambda: run.daemon.ask("stats", timeout=1) or run.ended())) if ran else False
+    status = run.end()
+    lines = run.lines()
     told = [line for line in lines if line.startswith(("error: ", options.config)) or "loading shared libraries" in line]
     name = f"start: {call} {error}, {mode}"
     aborted = status in (-signal.SIGABRT, -signal.SIGTRAP) and any("GLib" in line for line in lines)
@@ -72,12 +58,7 @@ def run_cell(options, injection, tap, call, error, mode):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name in ("control", "socket", "log", "config", "tap", "daemon"):
-        parser.add_argument("--" + name, required=True)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--verbose", action="store_true")
-    options = parser.parse_args()
+    options = table_options("log", "daemon").parse_args()
     tap = Tap(options.tap)
     injection = Injection(options.control)
     options.names = injection.numbers()

@@ -2,21 +2,12 @@
 # SPDX-License-Identifier: MIT
 # The kernel's own word on inject.so: the same cells of the table through strace -e inject=, with the same end.
 . "$(dirname "$0")/../lib.sh"
-require_root jq dnsmasq ss strace
+require_root strace
 . "$(dirname "$0")/lib.sh"
-
-netns_add a b
-veth_pair a veth0 b veth1
-name_server
-fault_config
+every_session
 sed -i '/name: flapping/d' "$work/bpflowd.yaml"
-for name in udp:4739 v9:2055 named:4742; do
-	strict_on ${name%:*} udp ${name#*:}
-done
-strict_on tcp tcp 4740
 daemon_start b "$work/bpflowd.yaml"
 
-mac=$(mac_of b veth1)
 all=0
 counted() { # by all collectors: failures, packets lost, reloads refused
 	ctl show stats --json | jq '[.metrics[] | select(.name == "collector_failures_total" or .name == "lost_packets_total"
@@ -48,14 +39,6 @@ injected() { [[ $(grep -c INJECTED "$work/strace.log") -ge $1 ]]; }
 preloaded() { # HITS
 	[[ $(od -An -tu4 -j28 -N4 "$work/fault.control") -ge $1 ]]
 }
-arm() { # CALL ERROR first|every third
-	python3 -c '
-import sys
-sys.path.insert(0, sys.argv[1])
-from control import Injection
-Injection(sys.argv[2]).arm(*sys.argv[3:])' "$fault" "$work/fault.control" "$@"
-}
-disarm() { printf '\0\0\0\0' | dd of="$work/fault.control" bs=1 seek=8 conv=notrunc status=none; }
 
 until_hit() { # CALL CONDITION...
 	local tries=100
@@ -80,10 +63,10 @@ cell() { # CALL ERROR first|third COUNTED(yes|no)
 			why=$?
 			stop $tracer INT
 		else
-			arm "${1/openat/open}" "$2" "$mode"
+			injection arm "${1/openat/open}" "$2" "$mode"
 			until_hit "$1" preloaded $hits
 			why=$?
-			disarm
+			injection disarm
 		fi
 		ok $why "$how: $1 $2, $3: has failed"
 		check "$how: $1 $2, $3: all is well again" wait_for 15 well
@@ -119,9 +102,7 @@ cell bpf EPERM third any
 
 check "SIGTERM ends it with status 0" daemon_stop
 for name in udp v9 tcp named; do
-	pid=${name}_pid
-	stop "${!pid}"
-	"$strict" check "$work/$name.rec" --clock-moved >"$work/strict.json"
+	strict_off $name --clock-moved
 	is "$(strict packets)" "$all" "$name: has every packet"
 done
 done_testing
