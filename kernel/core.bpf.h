@@ -31,6 +31,8 @@ typedef __s32 s32;
 #define SKB_GSO_TCPV4 (1 << 0) /* gso_type */
 #define SKB_GSO_TCPV6 (1 << 4)
 
+#define EEXIST 17
+
 #define ETH_HLEN	14
 #define ETH_P_IP	0x0800
 #define ETH_P_IPV6	0x86dd

@@ -166,20 +166,23 @@ static __noinline int dns_unanswered(struct dns_room *room, const struct dns_que
 	return dns_emit(room, FLOW_DNS_UNANSWERED, 0);
 }
 
-/* again: the pair waits already. It may be pushed out meanwhile. */
+/* again: the pair waits already. It may be pushed out meanwhile. Where another CPU begins the same
+ * pair at this moment, that one waits: nothing began here, nothing is lost. */
 static __always_inline void dns_begin(struct dns_room *room, bool again)
 {
 	struct flow_counters *c;
+	int err; /* maps return no more before 6.4, commit d7ba4cc900bf */
 
 	if (again && !bpf_map_update_elem(&dns_flows, &room->pair, &room->query, BPF_EXIST))
 		return;
 	c = bpf_map_lookup_elem(&counters, &room->cpu);
 	if (!c)
 		return;
-	if (bpf_map_update_elem(&dns_flows, &room->pair, &room->query, BPF_NOEXIST))
-		c->dns_overflow++;
-	else
+	err = bpf_map_update_elem(&dns_flows, &room->pair, &room->query, BPF_NOEXIST);
+	if (!err)
 		c->dns_began++;
+	else if (err != -EEXIST)
+		c->dns_overflow++;
 }
 
 static __noinline int dns_asks(struct dns_room *room, u32 len)

@@ -76,6 +76,7 @@ static __noinline int rtt_emit(struct handshake *h, u64 now, u32 server_us, u32 
 static __always_inline int rtt_begin(struct rtt_room *room, bool again, u32 cpu)
 {
 	struct flow_counters *c;
+	int err; /* maps return no more before 6.4, commit d7ba4cc900bf */
 
 	if (again &&
 	    !bpf_map_update_elem(&flow_sequences, &room->pair, &room->handshake, BPF_EXIST))
@@ -83,10 +84,11 @@ static __always_inline int rtt_begin(struct rtt_room *room, bool again, u32 cpu)
 	c = bpf_map_lookup_elem(&counters, &cpu);
 	if (!c)
 		return 0;
-	if (bpf_map_update_elem(&flow_sequences, &room->pair, &room->handshake, BPF_NOEXIST))
-		c->rtt_overflow++;
-	else
+	err = bpf_map_update_elem(&flow_sequences, &room->pair, &room->handshake, BPF_NOEXIST);
+	if (!err)
 		c->rtt_began++;
+	else if (err != -EEXIST)
+		c->rtt_overflow++;
 	return 0;
 }
 

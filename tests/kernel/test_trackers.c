@@ -844,6 +844,51 @@ static void test_flood(void)
 	g_assert_cmpuint(after.lost_events, ==, before.lost_events);
 }
 
+static gpointer ask_and_tell(void *cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(GPOINTER_TO_INT(cpu), &cpus);
+	g_assert_cmpint(sched_setaffinity(0, sizeof(cpus), &cpus), ==, 0);
+	for (int i = 0; i < 30000; i++) {
+		ask(1, "\1a");
+		tell(1, "\1a");
+		tcp(false, 443, SYN, 1, 0, NULL, 0);
+		tcp(true, 443, SYN | ACK, 9, 2, NULL, 0);
+		tcp(false, 443, ACK, 2, 10, NULL, 0);
+	}
+	return NULL;
+}
+
+/* Of two CPUs that begin the same pair at the same moment one finds it there: nothing is lost. */
+static void test_same_moment(void)
+{
+	struct flow_counters before, after;
+	GThread *other;
+	size_t n_left;
+
+	if (g_get_num_processors() < 2) {
+		g_test_skip("kernel: one processor");
+		return;
+	}
+	at(PRIVATE, 0);
+	port = 2;
+	before = counters();
+	other = g_thread_new("other", ask_and_tell, GINT_TO_POINTER(1));
+	ask_and_tell(GINT_TO_POINTER(0));
+	g_thread_join(other);
+	n_left = flow_fetcher_delete_stale_entries(fetcher, now_ns() + 60 * NSEC_PER_SEC,
+						   NSEC_PER_SEC);
+	after = counters();
+	g_assert_cmpuint(after.dns_overflow, ==, before.dns_overflow);
+	g_assert_cmpuint(after.rtt_overflow, ==, before.rtt_overflow);
+	g_assert_cmpuint(
+		after.dns_began + after.rtt_began - before.dns_began - before.rtt_began, ==,
+		after.dns_ended + after.rtt_ended - before.dns_ended - before.rtt_ended + n_left);
+	drain();
+}
+
 int main(int argc, char **argv)
 {
 	static const uint16_t ports[] = {53, 5353};
@@ -899,6 +944,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/nat/unanswered", test_nat_unanswered);
 	g_test_add_func("/nat/handshake", test_nat_handshake);
 	g_test_add_func("/nat/retransmitted", test_nat_retransmitted);
+	g_test_add_func("/same-moment", test_same_moment);
 	g_test_add_func("/flood", test_flood);
 	status = g_test_run();
 	flow_fetcher_close(fetcher);
