@@ -69,13 +69,9 @@ static void set_constants(struct flow_fetcher *f, struct flows_bpf *flows, uint8
 	flows->rodata->n_partitions = f->n_cpus;
 	flows->rodata->ring_high = f->config.ring_bytes / 2;
 	fetcher_signals_constants(f, flows);
-	if (netns)
-		memcpy((void *)flows->rodata->hash_seed,
-		       (const void *)f->flows[0]->rodata->hash_seed,
-		       sizeof(flows->rodata->hash_seed));
-	else if (getrandom((void *)flows->rodata->hash_seed, sizeof(flows->rodata->hash_seed), 0) <
-		 0)
+	if (!netns && getrandom(f->hash_seed, sizeof(f->hash_seed), 0) < 0)
 		log_warning("flow table: no random seed: %s", strerror(errno));
+	memcpy((void *)flows->rodata->hash_seed, f->hash_seed, sizeof(f->hash_seed));
 }
 
 /* Maps that all copies share; far_hints are each namespace's own. */

@@ -452,24 +452,40 @@ static bool is_same_key(const void *a, const void *b, size_t size)
 	return !memcmp(a, b, last * sizeof(*x)) && !((x[last] ^ y[last]) & ~GUINT64_FROM_LE(0x300));
 }
 
-/* A flow lies in the same group of every CPU's partition (slot.bpf.h, group_of). */
-void flow_fetcher_retire_others(struct flow_fetcher *f, uint32_t slot)
+static uint64_t hash_of(const struct flow_fetcher *f, uint32_t i, bool ipv6)
+{
+	__u64 w[sizeof(struct flow_key6) / sizeof(__u64)];
+
+	memcpy(w, ipv6 ? (void *)&f->slots6[i].key : (void *)&f->slots4[i].key,
+	       ipv6 ? sizeof(struct flow_key6) : sizeof(struct flow_key4));
+	return ipv6 ? flow_hash6(f->hash_seed, w) : flow_hash4(f->hash_seed, w[0], w[1], w[2]);
+}
+
+/* The flow's slots in a group, but for the one that is known. */
+static void retire_in(struct flow_fetcher *f, uint32_t group, uint32_t slot)
 {
 	bool ipv6 = slot & SLOT_IPV6;
 	uint32_t i = slot & ~SLOT_IPV6;
-	uint32_t n = (ipv6 ? f->groups6 : f->groups4) * FLOW_WAYS;
-	uint32_t place = i % n / FLOW_WAYS * FLOW_WAYS;
+
+	for (uint32_t other = group * FLOW_WAYS; other < (group + 1) * FLOW_WAYS; other++) {
+		bool same = ipv6 ? is_same_key(&f->slots6[i].key, &f->slots6[other].key,
+					       sizeof(struct flow_key6))
+				 : is_same_key(&f->slots4[i].key, &f->slots4[other].key,
+					       sizeof(struct flow_key4));
+
+		if (other != i && same)
+			flow_fetcher_retire(f, ipv6 ? other | SLOT_IPV6 : other);
+	}
+}
+
+void flow_fetcher_retire_others(struct flow_fetcher *f, uint32_t slot)
+{
+	bool ipv6 = slot & SLOT_IPV6;
+	uint32_t groups = ipv6 ? f->groups6 : f->groups4;
+	uint64_t hash = hash_of(f, slot & ~SLOT_IPV6, ipv6);
 
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++) {
-		for (uint32_t way = 0; way < FLOW_WAYS; way++) {
-			uint32_t other = cpu * n + place + way;
-			bool same = ipv6 ? is_same_key(&f->slots6[i].key, &f->slots6[other].key,
-						       sizeof(struct flow_key6))
-					 : is_same_key(&f->slots4[i].key, &f->slots4[other].key,
-						       sizeof(struct flow_key4));
-
-			if (other != i && same)
-				flow_fetcher_retire(f, ipv6 ? other | SLOT_IPV6 : other);
-		}
+		retire_in(f, flow_group(hash, groups, cpu), slot);
+		retire_in(f, flow_second_group(hash, groups, cpu), slot);
 	}
 }

@@ -56,8 +56,7 @@ static void set_constants(struct flow_fetcher *f, struct fetcher_drops *d)
 	bpf->rodata->ring_high = config->ring_bytes / 2;
 	bpf->rodata->groups = d->groups;
 	bpf->rodata->n_partitions = f->n_cpus;
-	memcpy((void *)bpf->rodata->hash_seed, (const void *)f->flows[0]->rodata->hash_seed,
-	       sizeof(bpf->rodata->hash_seed));
+	memcpy((void *)bpf->rodata->hash_seed, f->hash_seed, sizeof(f->hash_seed));
 	for (uint32_t i = 0; i < config->n_ignored_drop_reasons; i++) {
 		uint32_t reason = config->ignored_drop_reasons[i];
 		uint32_t bit = (reason >> 16) * FLOW_DROP_NUMBERS + (reason & 0xffff);

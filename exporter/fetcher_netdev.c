@@ -114,8 +114,7 @@ static int load_queue(struct flow_fetcher *f, struct netdev_bpf *bpf)
 	bpf->rodata->realtime = flows->rodata->realtime;
 	bpf->rodata->n_dns_ports = flows->rodata->n_dns_ports;
 	bpf->rodata->signal_timeout_ns = flows->rodata->signal_timeout_ns;
-	memcpy((void *)bpf->rodata->hash_seed, (const void *)flows->rodata->hash_seed,
-	       sizeof(bpf->rodata->hash_seed));
+	memcpy((void *)bpf->rodata->hash_seed, f->hash_seed, sizeof(f->hash_seed));
 	memcpy((void *)bpf->rodata->dns_ports, (const void *)flows->rodata->dns_ports,
 	       sizeof(bpf->rodata->dns_ports));
 	err = err ? err : netdev_bpf__load(bpf);

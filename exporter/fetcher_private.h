@@ -55,6 +55,7 @@ struct flow_fetcher {
 	uint32_t n_cpus;
 	uint32_t groups4; /* of one partition */
 	uint32_t groups6;
+	__u64 hash_seed[4];
 	uint32_t n_slots4; /* of all partitions */
 	uint32_t n_slots6;
 	struct flow_slot4 *slots4; /* mapped */

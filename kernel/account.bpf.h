@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The flow table: one look-up-or-insert. A flow lies in one of the four slots of its group, in the
- * partition of the CPU that sees it, so that no packet needs an atomic (guard.bpf.h sees to it that
- * there is one writer at a time); the slot that rested longest gives way through the ring. Above:
- * parse.bpf.h; user space's side of the protocol: fetcher_drain.c.
+ * The flow table: one look-up-or-insert. A flow lies in one of the four slots of its first or its
+ * second group, in the partition of the CPU that sees it, so that no packet needs an atomic
+ * (guard.bpf.h sees to it that there is one writer at a time); the slot that rested longest gives
+ * way through the ring. Above: parse.bpf.h; user space's side of the protocol: fetcher_drain.c.
  */
 #ifndef BPFLOWD_ACCOUNT_BPF_H
 #define BPFLOWD_ACCOUNT_BPF_H
@@ -71,6 +71,7 @@ struct sample {
 struct scratch {
 	struct packet packet;
 	struct sample sample;
+	u32 ranks[2 * FLOW_WAYS];
 };
 
 struct {
@@ -89,23 +90,22 @@ static __always_inline u32 now_ticks(void)
 	return precise ? bpf_ktime_get_ns() >> FLOW_TICK_SHIFT : bpf_jiffies64();
 }
 
-static __always_inline u64 hash4(u64 w0, u64 w1, u64 w2)
+#define FLOW_IS_NEW 0xffffffffu /* in the place of a slot's number */
+
+/* Of a flow on a CPU. */
+struct place {
+	u32 group;
+	u32 second;
+	u32 way; /* where the search begins in both */
+};
+
+static __always_inline struct place place_of(u64 hash, u32 groups, u32 cpu)
 {
-	u64 h = mix(hash_seed[0], w0, hash_seed[1] | 1);
-
-	/* the ECN bits are no key */
-	return mix(h, w1 ^ (w2 & ~0x300ull) << 24, hash_seed[2] | 1);
-}
-
-static __always_inline u64 hash6(const struct flow_key6 *k)
-{
-	const u64 *w = (const u64 *)k;
-	u64 h = mix(hash_seed[0], w[0], hash_seed[1] | 1);
-
-	h = mix(h, w[1], hash_seed[2] | 1);
-	h = mix(h, w[2], hash_seed[3] | 1);
-	h = mix(h, w[3], hash_seed[1] | 1);
-	return mix(h, w[4] ^ (w[5] & ~0x300ull) << 24, hash_seed[2] | 1);
+	return (struct place){
+		.group = flow_group(hash, groups, cpu),
+		.second = flow_second_group(hash, groups, cpu),
+		.way = (u32)hash & (FLOW_WAYS - 1),
+	};
 }
 
 static __always_inline bool hit(const struct flow_hot *h)
@@ -147,11 +147,8 @@ static __always_inline void begin(struct flow_hot *h, const struct sample *s)
  * is retired: in a flood there would be no other. */
 static __always_inline u32 rank(const struct flow_hot *h, u32 now)
 {
-	u32 age;
+	u32 age = now - h->last;
 
-	if (!h->gen)
-		return SLOT_UNUSED;
-	age = now - h->last;
 	if (age >= SLOT_RETIRED - one_packet_handicap)
 		age = 0; /* another CPU's clock tick */
 	if (h->retire == h->gen && age >= one_packet_handicap)
@@ -201,28 +198,57 @@ static __always_inline bool is_flow_of(const void *slot, const struct packet *p,
 	return !((k[0] ^ w[0]) | (k[1] ^ w[1]) | ((k[2] ^ w[2]) & ~0x300ull));
 }
 
-/* The way of the group whose slot gives way. */
-static __always_inline u32 choose_way(void *group, const struct packet *p, u32 now, u32 way,
-				      const bool ipv6)
+static __always_inline void *group_at(u32 group, const bool ipv6)
+{
+	return ipv6 ? (void *)bpf_map_lookup_elem(&aggregated_v6, &group)
+		    : (void *)bpf_map_lookup_elem(&aggregated_flows, &group);
+}
+
+/* Ranks the slots of a group for the packet in room, in the order of the search, which ends with
+ * one that was never used. */
+static __always_inline void rank_group(struct scratch *room, u32 group, u32 way, u32 first,
+				       const bool ipv6)
 {
 	u32 size = ipv6 ? sizeof(struct flow_slot6) : sizeof(struct flow_slot4);
-	u32 best = 0, chosen = way & 3;
+	void *g = group_at(group, ipv6);
 
+	if (!g)
+		return;
 #pragma unroll
 	for (u32 i = 0; i < FLOW_WAYS; i++) {
-		u32 at = (way + i) & 3, r;
-		void *slot = group + at * size;
+		void *slot = g + ((way + i) & 3) * size;
 
-		r = rank(hot_of(slot, ipv6), now);
-		/* its own, retired: it must not be found again */
-		if (is_flow_of(slot, p, ipv6))
-			r = SLOT_UNUSED;
-		if (r > best) {
-			best = r;
-			chosen = at;
+		if (!hot_of(slot, ipv6)->gen) {
+			room->ranks[first + i] = SLOT_UNUSED;
+			return;
 		}
+		/* its own, retired, must not be found again */
+		room->ranks[first + i] = is_flow_of(slot, &room->packet, ipv6)
+						 ? SLOT_OWN
+						 : rank(hot_of(slot, ipv6), room->sample.now);
 	}
-	return chosen & 3;
+}
+
+/* Of two numbers below 2^63, without a branch. */
+static __always_inline u64 max_of(u64 a, u64 b)
+{
+	__s64 less = a - b;
+
+	barrier_var(less);
+	return a ^ ((a ^ b) & less >> 63);
+}
+
+/* The highest rank; turn decides between equals, which are many in a tick of the clock, so that no
+ * two flows push out each other for ever. Through memory, and without branches, as the verifier
+ * would walk all paths that lead to each. */
+static __always_inline u32 choose_slot(const struct scratch *room, u32 turn)
+{
+	u64 best = 0;
+
+#pragma unroll
+	for (u32 i = 0; i < 2 * FLOW_WAYS; i++)
+		best = max_of(best, (u64)room->ranks[i] << 3 | ((turn ^ i) & 7));
+	return (turn ^ best) & 7;
 }
 
 /* Ends the tenancy of a slot in use: it leaves through the ring. details: IPv4's cold part. False:
@@ -256,29 +282,38 @@ static __always_inline bool push_out(void *slot, const struct flow_cold *details
 	return true;
 }
 
-/* Gives the packet's flow a slot of its own. way: where the search began. */
-static __always_inline int insert(struct __sk_buff *skb, struct packet *p, struct sample *s,
-				  u32 group, u32 way, const bool ipv6)
+/* Gives the packet in room a slot of its own: of both groups the one that gives way most willingly.
+ * Who had it looks at both with its next packet, so that flows make room for each other until each
+ * has a slot. */
+static __always_inline int insert(struct __sk_buff *skb, struct scratch *room,
+				  const struct place *place, bool is_new, const bool ipv6)
 {
-	struct flow_counters *c = bpf_map_lookup_elem(&counters, &s->cpu);
+	struct flow_counters *c = bpf_map_lookup_elem(&counters, &room->sample.cpu);
 	struct flow_cold_group *details = NULL;
+	struct sample *s = &room->sample;
+	struct packet *p = &room->packet;
+	u32 group, way, index, iface;
 	struct flow_slot4 *v4;
 	struct flow_slot6 *v6;
 	struct flow_cold *cold;
 	struct flow_hot *hot;
-	u32 index, iface;
 	void *g, *slot;
 	bool goes_on;
 
-	if (ipv6) {
-		g = bpf_map_lookup_elem(&aggregated_v6, &group);
-	} else {
-		g = bpf_map_lookup_elem(&aggregated_flows, &group);
-		details = bpf_map_lookup_elem(&flow_details, &group);
-	}
-	if (!g || !c || (!ipv6 && !details))
+	if (!c)
 		return 0;
-	way = choose_way(g, p, s->now, way, ipv6);
+	__builtin_memset(room->ranks, 0, sizeof(room->ranks));
+	rank_group(room, place->group, place->way, 0, ipv6);
+	if (!is_new)
+		rank_group(room, place->second, place->way, FLOW_WAYS, ipv6);
+	way = choose_slot(room, (u32)c->evicted_flows * 0x9e3779b1u >> 29);
+	group = way < FLOW_WAYS ? place->group : place->second;
+	way = (place->way + way) & 3;
+	g = group_at(group, ipv6);
+	if (!ipv6)
+		details = bpf_map_lookup_elem(&flow_details, &group);
+	if (!g || (!ipv6 && !details))
+		return 0;
 	index = group * FLOW_WAYS + way;
 	v4 = slot = g + way * (ipv6 ? sizeof(*v6) : sizeof(*v4));
 	v6 = slot;
@@ -312,20 +347,8 @@ static __always_inline int insert(struct __sk_buff *skb, struct packet *p, struc
 	return 0;
 }
 
-static __noinline int insert4(struct __sk_buff *skb, struct packet *p, struct sample *s, u32 group,
-			      u32 way)
-{
-	return insert(skb, p, s, group, way, false);
-}
-
-/* IPv6 and non-IP. */
-static __noinline int insert6(struct __sk_buff *skb, struct packet *p, struct sample *s, u32 group,
-			      u32 way)
-{
-	return insert(skb, p, s, group, way, true);
-}
-
-/* Adds to the flow's slot; the hot path. Null: the flow has none in its group. */
+/* The hot path. Null: the flow has no slot in this group; nor in another if *at is then
+ * FLOW_IS_NEW, as a slot of this one was never used. */
 static __always_inline struct flow_slot4 *find4(u64 w0, u64 w1, u64 w2, u32 group, u32 way, u32 *at)
 {
 	struct flow_group4 *g = bpf_map_lookup_elem(&aggregated_flows, &group);
@@ -343,8 +366,10 @@ static __always_inline struct flow_slot4 *find4(u64 w0, u64 w1, u64 w2, u32 grou
 			*at = group * FLOW_WAYS + n;
 			return v;
 		}
-		if (!v->hot.gen)
+		if (!v->hot.gen) {
+			*at = FLOW_IS_NEW;
 			return NULL;
+		}
 	}
 	return NULL;
 }
@@ -368,10 +393,72 @@ static __always_inline struct flow_slot6 *find6(const struct flow_key6 *k, u32 g
 			*at = group * FLOW_WAYS + n;
 			return v;
 		}
-		if (!v->hot.gen)
+		if (!v->hot.gen) {
+			*at = FLOW_IS_NEW;
 			return NULL;
+		}
 	}
 	return NULL;
+}
+
+static __always_inline struct flow_slot4 *slot4_at(u32 at)
+{
+	u32 group = at / FLOW_WAYS;
+	struct flow_group4 *g = bpf_map_lookup_elem(&aggregated_flows, &group);
+
+	if (!g)
+		return NULL;
+	barrier_var(g); /* no arithmetic before that look */
+	return &g->way[at % FLOW_WAYS];
+}
+
+static __always_inline struct flow_slot6 *slot6_at(u32 at)
+{
+	u32 group = at / FLOW_WAYS;
+	struct flow_group6 *g = bpf_map_lookup_elem(&aggregated_v6, &group);
+
+	if (!g)
+		return NULL;
+	barrier_var(g); /* no arithmetic before that look */
+	return &g->way[at % FLOW_WAYS];
+}
+
+/*
+ * For the packet of a flow that isn't in its first group (said: its *at); the CPU's
+ * scratch has it. Returns where the flow lies in the second, + 1; else it gets a slot, with the
+ * packet, and 0 is returned. Global: see dns_message.
+ */
+__noinline int find_or_insert4(struct __sk_buff *skb, u64 hash, u32 cpu, u32 said)
+{
+	struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
+	struct place place = place_of(hash, groups4, cpu);
+	bool is_new = said == FLOW_IS_NEW;
+	const u64 *w;
+	u32 at;
+
+	if (!room)
+		return 0;
+	w = room->packet.w;
+	if (!is_new && find4(w[0], w[1], w[2], place.second, place.way, &at))
+		return at + 1;
+	insert(skb, room, &place, is_new, false);
+	return 0;
+}
+
+/* IPv6 and non-IP. */
+__noinline int find_or_insert6(struct __sk_buff *skb, u64 hash, u32 cpu, u32 said)
+{
+	struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
+	struct place place = place_of(hash, groups6, cpu);
+	bool is_new = said == FLOW_IS_NEW;
+	u32 at;
+
+	if (!room)
+		return 0;
+	if (!is_new && find6(&room->packet.key6, place.second, place.way, &at))
+		return at + 1;
+	insert(skb, room, &place, is_new, true);
+	return 0;
 }
 
 #endif

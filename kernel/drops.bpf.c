@@ -105,12 +105,12 @@ static __always_inline bool counted_at(struct sk_buff *skb, const struct skb_way
 static __always_inline u64 hash_drop(const struct flow_key6 *k, u32 cause)
 {
 	const u64 *w = (const u64 *)k;
-	u64 h = mix(hash_seed[0] ^ cause, w[0], hash_seed[1] | 1);
+	u64 h = flow_mix(hash_seed[0] ^ cause, w[0], hash_seed[1] | 1);
 
-	h = mix(h, w[1], hash_seed[2] | 1);
-	h = mix(h, w[2], hash_seed[3] | 1);
-	h = mix(h, w[3], hash_seed[1] | 1);
-	return mix(h, w[4] ^ w[5] << 24, hash_seed[2] | 1);
+	h = flow_mix(h, w[1], hash_seed[2] | 1);
+	h = flow_mix(h, w[2], hash_seed[3] | 1);
+	h = flow_mix(h, w[3], hash_seed[1] | 1);
+	return flow_mix(h, w[4] ^ w[5] << 24, hash_seed[2] | 1);
 }
 
 static __always_inline bool is_slot_of(const struct drop_slot *s, const struct flow_key6 *k,
@@ -161,7 +161,7 @@ static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 stat
 {
 	u32 now = precise ? bpf_ktime_get_ns() >> FLOW_TICK_SHIFT : bpf_jiffies64();
 	u64 hash = hash_drop(&h->key, cause);
-	u32 group = group_of(hash, groups, cpu), way = (u32)hash & (FLOW_WAYS - 1);
+	u32 group = flow_group(hash, groups, cpu), way = (u32)hash & (FLOW_WAYS - 1);
 	struct drop_group *g = bpf_map_lookup_elem(&drop_table, &group);
 	struct drop_slot *s;
 

@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define FLOW_WAYS	 4    /* slots of a group: the places where one flow may lie */
+#define FLOW_WAYS	 4    /* slots of a group; a flow may lie in two groups */
 #define FLOW_MAX_CPUS	 1024 /* highest CPU number + 1 that has counters */
 #define FLOW_MPLS_LABELS 3    /* top labels kept (RFC 3032), outermost first */
 #define FLOW_TICK_SHIFT \
@@ -138,6 +138,50 @@ struct flow_cold_group {
 _Static_assert(sizeof(struct flow_slot4) == 64, "an IPv4 flow is one cache line");
 _Static_assert(sizeof(struct flow_slot6) == 128, "an IPv6 flow is two cache lines");
 _Static_assert(sizeof(struct flow_cold) == 32, "two cold parts in a cache line");
+
+/*
+ * Where a flow may lie: in one of two groups of each CPU's partition, in the second only if the
+ * first had no unused slot when it began. Both sides have to find it, so both hash alike. The last
+ * round is for ports that count up, which one multiplication lays in rows. seed: 4 random words.
+ */
+static inline __u64 flow_mix(__u64 h, __u64 word, __u64 odd)
+{
+	h = (h ^ word) * odd;
+	return h ^ h >> 32;
+}
+
+/* Of a flow_key4 in words; the ECN bits are no key. */
+static inline __u64 flow_hash4(const volatile __u64 *seed, __u64 w0, __u64 w1, __u64 w2)
+{
+	__u64 h = flow_mix(seed[0], w0, seed[1] | 1);
+
+	h = flow_mix(h, w1 ^ (w2 & ~0x300ull) << 24, seed[2] | 1);
+	return flow_mix(h, 0, seed[3] | 1);
+}
+
+/* Of a flow_key6 in words. */
+static inline __u64 flow_hash6(const volatile __u64 *seed, const __u64 *w)
+{
+	__u64 h = flow_mix(seed[0], w[0], seed[1] | 1);
+
+	h = flow_mix(h, w[1], seed[2] | 1);
+	h = flow_mix(h, w[2], seed[3] | 1);
+	h = flow_mix(h, w[3], seed[1] | 1);
+	h = flow_mix(h, w[4] ^ (w[5] & ~0x300ull) << 24, seed[2] | 1);
+	return flow_mix(h, 0, seed[3] | 1);
+}
+
+/* Group of a hash in the partition of a CPU: the upper half, spread over any number of groups. */
+static inline __u32 flow_group(__u64 hash, __u32 groups, __u32 cpu)
+{
+	return cpu * groups + (__u32)(((hash >> 32) * groups) >> 32);
+}
+
+/* The other one: the lower half. */
+static inline __u32 flow_second_group(__u64 hash, __u32 groups, __u32 cpu)
+{
+	return flow_group(hash << 32, groups, cpu);
+}
 
 /* Identity of a flow in one form for every family: what the daemon works with. Host order but for
  * the addresses. */

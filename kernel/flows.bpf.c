@@ -57,17 +57,19 @@ static __always_inline bool end_handshake(struct flow_hot *h, u16 flags)
 	return true;
 }
 
-/* Returns whether the flow is new or in its handshake. */
+/* p and s are the CPU's scratch. Returns whether the flow is new or in its handshake. */
 static __always_inline int count4(struct __sk_buff *skb, struct packet *p, struct sample *s)
 {
-	u64 h = hash4(p->w[0], p->w[1], p->w[2]);
-	u32 group = group_of(h, groups4, s->cpu), way = (u32)h & 3, at;
+	u64 h = flow_hash4(hash_seed, p->w[0], p->w[1], p->w[2]);
+	u32 group = flow_group(h, groups4, s->cpu), way = (u32)h & 3, at = 0;
 	struct flow_slot4 *slot = find4(p->w[0], p->w[1], p->w[2], group, way, &at);
 
 	if (!slot) {
-		insert4(skb, p, s, group, way);
-		return 1;
+		at = find_or_insert4(skb, h, s->cpu, at);
+		slot = at ? slot4_at(--at) : NULL;
 	}
+	if (!slot)
+		return 1;
 	touch(&slot->hot, s);
 	if (unlikely(wants_far_hint(&slot->hot, p->key4.iface)))
 		leave_far_hint(skb, s->cpu, at, slot->hot.gen, p->l3);
@@ -76,14 +78,16 @@ static __always_inline int count4(struct __sk_buff *skb, struct packet *p, struc
 
 static __always_inline int count6(struct __sk_buff *skb, struct packet *p, struct sample *s)
 {
-	u64 h = hash6(&p->key6);
-	u32 group = group_of(h, groups6, s->cpu), way = (u32)h & 3, at;
+	u64 h = flow_hash6(hash_seed, (const u64 *)&p->key6);
+	u32 group = flow_group(h, groups6, s->cpu), way = (u32)h & 3, at = 0;
 	struct flow_slot6 *slot = find6(&p->key6, group, way, &at);
 
 	if (!slot) {
-		insert6(skb, p, s, group, way);
-		return 1;
+		at = find_or_insert6(skb, h, s->cpu, at);
+		slot = at ? slot6_at(--at) : NULL;
 	}
+	if (!slot)
+		return 1;
 	touch(&slot->hot, s);
 	if (unlikely(wants_far_hint(&slot->hot, p->key6.iface)))
 		leave_far_hint(skb, s->cpu, at | FAR_IPV6, slot->hot.gen, far_l3(p));
@@ -155,7 +159,7 @@ static __always_inline int meter_plain4(struct __sk_buff *skb, struct packet *p,
 					struct flow_counters *c)
 {
 	struct flow_slot4 *slot;
-	u32 group, way, at;
+	u32 group, way, at = 0;
 	struct sample s;
 	u64 h;
 
@@ -163,8 +167,8 @@ static __always_inline int meter_plain4(struct __sk_buff *skb, struct packet *p,
 		return meter_any(skb, iface, 1, cpu);
 	plain_sample(&s, p, cpu);
 	observe(c, FLOW_IFACE_DIRECTION(iface), &s);
-	h = hash4(p->w[0], p->w[1], p->w[2]);
-	group = group_of(h, groups4, cpu);
+	h = flow_hash4(hash_seed, p->w[0], p->w[1], p->w[2]);
+	group = flow_group(h, groups4, cpu);
 	way = (u32)h & 3;
 	slot = find4(p->w[0], p->w[1], p->w[2], group, way, &at);
 	if (unlikely(!slot)) {
@@ -178,8 +182,12 @@ static __always_inline int meter_plain4(struct __sk_buff *skb, struct packet *p,
 		room->packet.w[1] = p->w[1];
 		room->packet.w[2] = p->w[2];
 		room->sample = s;
-		insert4(skb, &room->packet, &room->sample, group, way);
-		return rtt_enabled && (u8)p->w[2] == IPPROTO_TCP ? track_ack(skb, iface, cpu) : 0;
+		at = find_or_insert4(skb, h, cpu, at);
+		slot = at ? slot4_at(--at) : NULL;
+		if (!slot)
+			return rtt_enabled && (u8)p->w[2] == IPPROTO_TCP
+				       ? track_ack(skb, iface, cpu)
+				       : 0;
 	}
 	touch(&slot->hot, &s);
 	if (unlikely(wants_far_hint(&slot->hot, iface)))
@@ -193,7 +201,7 @@ static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p,
 					struct flow_counters *c)
 {
 	struct flow_slot6 *slot;
-	u32 group, way, at;
+	u32 group, way, at = 0;
 	struct sample s;
 	u64 h;
 
@@ -201,8 +209,8 @@ static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p,
 		return meter_any(skb, iface, 1, cpu);
 	plain_sample(&s, p, cpu);
 	observe(c, FLOW_IFACE_DIRECTION(iface), &s);
-	h = hash6(&p->key6);
-	group = group_of(h, groups6, cpu);
+	h = flow_hash6(hash_seed, (const u64 *)&p->key6);
+	group = flow_group(h, groups6, cpu);
 	way = (u32)h & 3;
 	slot = find6(&p->key6, group, way, &at);
 	if (unlikely(!slot)) {
@@ -214,9 +222,12 @@ static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p,
 		room->packet.l3 = ETH_HLEN;
 		room->packet.key6 = p->key6;
 		room->sample = s;
-		insert6(skb, &room->packet, &room->sample, group, way);
-		return rtt_enabled && p->key6.protocol == IPPROTO_TCP ? track_ack(skb, iface, cpu)
-								      : 0;
+		at = find_or_insert6(skb, h, cpu, at);
+		slot = at ? slot6_at(--at) : NULL;
+		if (!slot)
+			return rtt_enabled && p->key6.protocol == IPPROTO_TCP
+				       ? track_ack(skb, iface, cpu)
+				       : 0;
 	}
 	touch(&slot->hot, &s);
 	if (unlikely(wants_far_hint(&slot->hot, iface)))

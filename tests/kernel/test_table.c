@@ -253,6 +253,88 @@ static void test_eviction_after_read(const void *data)
 	meter_free(meter);
 }
 
+/* How full the table of this CPU can be before flows push each other out. */
+static void test_load(const void *data)
+{
+	bool is_ipv6 = GPOINTER_TO_INT(data);
+	struct meter *meter = new_meter(16384, 0);
+	uint32_t groups = is_ipv6 ? meter->fetcher->groups6 : meter->fetcher->groups4;
+	uint32_t slots = groups * FLOW_WAYS, n = slots * 3 / 4;
+	struct flow_counters c;
+
+	stay_on(0);
+	for (int round = 0; round < 10; round++)
+		send_flows(meter, is_ipv6, 0, n);
+	c = counters_of(meter);
+	g_test_message("%u flows in %u slots: %llu pushed out", n, slots,
+		       (unsigned long long)c.evicted_flows);
+	/* in ten rounds: one in fifty packets. With one group it would be one in three */
+	g_assert_cmpuint(c.evicted_flows, <, n / 5);
+	g_assert_cmpuint(c.created_flows - c.evicted_flows, <=, n);
+	meter_drain(meter);
+	g_assert_cmpuint(meter->packets, ==, 10 * n);
+	g_assert_cmpuint(g_hash_table_size(meter->flows), ==, n);
+	expect_conserved(meter);
+	meter_free(meter);
+}
+
+/* One of more flows than the first groups can hold, that lies in its second. */
+static const struct meter_flow *in_second_group(struct meter *meter, bool is_ipv6)
+{
+	struct flow_fetcher *f = meter->fetcher;
+	GHashTableIter iter;
+	void *p;
+
+	g_hash_table_iter_init(&iter, meter->flows);
+	while (g_hash_table_iter_next(&iter, &p, NULL)) {
+		uint32_t slot = ((struct meter_flow *)p)->slot & ~SLOT_IPV6;
+		uint32_t groups = is_ipv6 ? f->groups6 : f->groups4;
+		const uint64_t *w = is_ipv6 ? (void *)&f->slots6[slot] : (void *)&f->slots4[slot];
+		uint64_t hash = is_ipv6 ? flow_hash6(f->hash_seed, (const __u64 *)w)
+					: flow_hash4(f->hash_seed, w[0], w[1], w[2]);
+		uint32_t cpu = slot / FLOW_WAYS / groups;
+
+		if (slot / FLOW_WAYS != flow_group(hash, groups, cpu)) {
+			g_assert_cmpuint(slot / FLOW_WAYS, ==,
+					 flow_second_group(hash, groups, cpu));
+			return p;
+		}
+	}
+	g_assert_not_reached();
+}
+
+/* A flow that lies in its second group is found there, ends there, and begins anew in the slot that
+ * was its own. */
+static void test_second_group(const void *data)
+{
+	bool is_ipv6 = GPOINTER_TO_INT(data);
+	struct meter *meter = new_meter(1024, 0);
+	const struct meter_flow *flow;
+	struct frame frame;
+	uint32_t n, slot;
+
+	stay_on(0);
+	n = (is_ipv6 ? meter->fetcher->groups6 : meter->fetcher->groups4) * FLOW_WAYS * 3 / 4;
+	for (int round = 0; round < 20; round++)
+		send_flows(meter, is_ipv6, 0, n);
+	meter_drain(meter);
+	flow = in_second_group(meter, is_ipv6);
+	slot = flow->slot;
+	make_packet(&frame, is_ipv6, flow->id.src_port, 100);
+	flow_fetcher_retire(meter->fetcher, slot);
+	meter_run(meter, &frame, &ingress, 5);
+	g_assert_cmpuint(meter_drain(meter), ==, 1);
+	g_assert_cmpuint(flow->slot, ==, slot);
+	g_assert_cmpuint(flow->metrics.packets, ==, 25);
+	/* what a cache does when a flow moved from slot to slot: whichever was not the last ends */
+	flow_fetcher_retire_others(meter->fetcher, slot);
+	meter_run(meter, &frame, &ingress, 1);
+	meter_drain(meter);
+	g_assert_cmpuint(flow->slot, ==, slot);
+	expect_conserved(meter);
+	meter_free(meter);
+}
+
 /* A long flow stays while one-packet flows rush by. */
 static void test_long_flow_stays(void)
 {
@@ -564,6 +646,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/table/preempted", test_preempted);
 	add_for_both_families("eviction", test_eviction);
 	add_for_both_families("eviction-after-read", test_eviction_after_read);
+	add_for_both_families("load", test_load);
+	add_for_both_families("second-group", test_second_group);
 	g_test_add_func("/table/long-flow-stays", test_long_flow_stays);
 	add_for_both_families("full-ring", test_full_ring);
 	add_for_both_families("retire", test_retire);
