@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory and hash index of the flow cache, and its pool of DNS records. Everything is allocated at
- * the start; what was never used stays untouched, so an idle daemon doesn't pay for it. A bucket of
+ * the start; but for the index, what was never used stays untouched, so an idle daemon doesn't pay
+ * for it. A bucket of
  * the index is a cache line of places with some bits of the hash, so that a look-up waits for the
  * line and, if the flow is there, for its entry, but for no other.
  */
@@ -22,6 +23,7 @@
 #define LINE_OCTETS_PER_FLOW 7
 
 static void *allocate(size_t n, size_t size);
+static void populate(void *memory, size_t length);
 static void release(void *memory, size_t n, size_t size);
 static size_t round_up(size_t length);
 static uint32_t *link_of(struct cache *cache, struct cache_spot spot, uint32_t index);
@@ -45,6 +47,7 @@ void table_init(struct cache *cache)
 	cache->n_lines = 1 + (uint32_t)((uint64_t)max_flows * LINE_OCTETS_PER_FLOW /
 					sizeof(struct cache_line));
 	cache->lines = allocate(cache->n_lines, sizeof(*cache->lines));
+	populate(cache->lines, cache->n_lines * sizeof(*cache->lines));
 	cache->n_dns = MIN(MAX(max_flows / 8, DNS_MIN), max_flows);
 	cache->dns = allocate(cache->n_dns, sizeof(*cache->dns));
 }
@@ -184,6 +187,13 @@ static void *allocate(size_t n, size_t size)
 	munmap(memory + length, (size_t)(mapped + HUGE_PAGE - memory));
 	madvise(memory, length, MADV_HUGEPAGE);
 	return memory;
+}
+
+/* Memory that is looked at before it is written would be mapped twice: a page of zeros first. Where
+ * the kernel can't do this (before 5.14), that is what it does. */
+static void populate(void *memory, size_t length)
+{
+	madvise(memory, length, MADV_POPULATE_WRITE);
 }
 
 static void release(void *memory, size_t n, size_t size)

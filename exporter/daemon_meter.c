@@ -62,14 +62,16 @@ static void retire_slot(void *user, uint32_t slot)
 {
 	struct daemon *d = user;
 
-	flow_fetcher_retire(d->fetcher, slot);
+	if (!d->is_stopping)
+		flow_fetcher_retire(d->fetcher, slot);
 }
 
 static void retire_others(void *user, uint32_t slot)
 {
 	struct daemon *d = user;
 
-	flow_fetcher_retire_others(d->fetcher, slot);
+	if (!d->is_stopping)
+		flow_fetcher_retire_others(d->fetcher, slot);
 }
 
 struct owner {
@@ -393,6 +395,7 @@ void daemon_meter_stop(struct daemon *d)
 	interfaces_set(d->interfaces, nothing, nothing, DIRECTION_BOTH);
 	daemon_drain(d);
 	daemon_drain(d); /* a partition that was read while a program ran */
+	d->is_stopping = true;
 	daemon_flush(d);
 }
 
