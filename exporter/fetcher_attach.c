@@ -60,6 +60,22 @@ static void leave_netns(const struct flow_fetcher *f, int netns_fd)
 		g_error("cannot return to the own network namespace: %s", strerror(errno));
 }
 
+/* A filter must be taken off where it is, also at a close that nobody has prepared. */
+static int keep_netns(struct hook *hook, int netns_fd)
+{
+	if (netns_fd < 0)
+		return 0;
+	hook->netns_fd = fcntl(netns_fd, F_DUPFD_CLOEXEC, 0);
+	return hook->netns_fd < 0 ? -errno : 0;
+}
+
+static void drop_netns(struct hook *hook)
+{
+	if (hook->netns_fd >= 0)
+		close(hook->netns_fd);
+	hook->netns_fd = -1;
+}
+
 static int program_fd(struct flows_bpf *flows, int direction)
 {
 	return bpf_program__fd(direction == FLOW_INGRESS ? flows->progs.ingress_flow_parse
@@ -153,7 +169,7 @@ void fetcher_attach_clear(struct flow_fetcher *f)
 	while (f->hooks->len) {
 		struct hook *h = &g_array_index(f->hooks, struct hook, f->hooks->len - 1);
 
-		flow_fetcher_detach(f, h->netns, -1, h->ifindex, h->direction);
+		flow_fetcher_detach(f, h->netns, h->netns_fd, h->ifindex, h->direction);
 	}
 	g_array_free(f->hooks, TRUE);
 	if (f->own_netns_fd >= 0)
@@ -177,8 +193,11 @@ static bool fail(GError **error, const char *what, int err)
 bool flow_fetcher_attach(struct flow_fetcher *f, uint8_t netns, int netns_fd, uint32_t ifindex,
 			 enum flow_direction direction, GError **error)
 {
-	struct hook hook = {
-		.ifindex = ifindex, .netns = netns, .direction = direction, .link_fd = -1};
+	struct hook hook = {.ifindex = ifindex,
+			    .netns = netns,
+			    .direction = direction,
+			    .link_fd = -1,
+			    .netns_fd = -1};
 	const char *way = "tcx";
 	struct flows_bpf *flows;
 	int err;
@@ -198,11 +217,15 @@ bool flow_fetcher_attach(struct flow_fetcher *f, uint8_t netns, int netns_fd, ui
 	} else if (err == -EINVAL) { /* before 6.6 */
 		f->tcx_missing = true;
 		way = "clsact";
-		err = attach_clsact(f, program_fd(flows, direction), ifindex, direction);
+		err = keep_netns(&hook, netns_fd);
+		err = err ? err
+			  : attach_clsact(f, program_fd(flows, direction), ifindex, direction);
 	}
 	leave_netns(f, netns_fd);
-	if (err < 0)
+	if (err < 0) {
+		drop_netns(&hook);
 		return fail(error, way, err);
+	}
 	g_array_append_val(f->hooks, hook);
 	fetcher_flags_hooked(f, netns, netns_fd, ifindex, direction);
 	return true;
@@ -226,6 +249,7 @@ void flow_fetcher_detach(struct flow_fetcher *f, uint8_t netns, int netns_fd, ui
 				    strerror(-err));
 		leave_netns(f, netns_fd);
 	}
+	drop_netns(hook);
 	fetcher_flags_unhooked(f, netns, ifindex, direction);
 	g_array_remove_index_fast(f->hooks, hook - (struct hook *)(void *)f->hooks->data);
 }

@@ -30,7 +30,8 @@ struct hook {
 	uint32_t ifindex;
 	uint8_t netns;
 	uint8_t direction;
-	int link_fd; /* tcx; -1: clsact */
+	int link_fd;  /* tcx; -1: clsact */
+	int netns_fd; /* of clsact in another namespace, our own; -1: no need */
 };
 
 /* A CPU's part of the tables, to skip it while it rests. */

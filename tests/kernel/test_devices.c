@@ -14,6 +14,7 @@
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -541,6 +542,53 @@ static void test_no_ethernet(void)
 	meter_free(meter);
 }
 
+static void enter(int netns_fd)
+{
+	g_assert_cmpint(setns(netns_fd, CLONE_NEWNET), ==, 0);
+}
+
+static bool has_filter(void)
+{
+	g_autofree char *text = NULL;
+	g_autoptr(GError) error = NULL;
+
+	g_spawn_command_line_sync("tc filter show dev lo ingress", &text, NULL, NULL, &error);
+	g_assert_no_error(error);
+	return strstr(text, "ingress_flow_pa");
+}
+
+/* A close takes filters off where they are, though nobody detached them: here lo of both namespaces
+ * bears one, of two fetchers with the same mark. */
+static void test_close_elsewhere(void)
+{
+	struct flow_fetcher_config config = meter_config(256);
+	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), other;
+	g_autoptr(GError) error = NULL;
+	struct meter *here, *there;
+
+	config.force_clsact = true;
+	here = meter_new(&config);
+	there = meter_new(&config);
+	g_assert_cmpint(unshare(CLONE_NEWNET), ==, 0);
+	other = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	enter(own);
+	g_assert_true(flow_fetcher_attach(here->fetcher, 0, -1, 1, FLOW_INGRESS, &error));
+	g_assert_true(flow_fetcher_attach(there->fetcher, 1, other, 1, FLOW_INGRESS, &error));
+	g_assert_true(has_filter());
+	enter(other);
+	g_assert_true(has_filter());
+	enter(own);
+	meter_free(there);
+	g_assert_true(has_filter());
+	enter(other);
+	g_assert_false(has_filter());
+	enter(own);
+	meter_free(here);
+	g_assert_false(has_filter());
+	close(own);
+	close(other);
+}
+
 int main(int argc, char **argv)
 {
 	meter_enter_namespace();
@@ -562,5 +610,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/devices/drops-behind-ring", test_drops_behind_ring);
 	g_test_add_func("/devices/told-again", test_told_again);
 	g_test_add_func("/devices/no-ethernet", test_no_ethernet);
+	g_test_add_func("/devices/close-elsewhere", test_close_elsewhere);
 	return g_test_run();
 }
