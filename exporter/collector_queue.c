@@ -6,9 +6,11 @@
 
 #define QUEUE_START 64
 
-static uint64_t bytes_of(const struct message *message)
+uint64_t queue_bytes_of(const struct message *message)
 {
-	return message->size + MESSAGE_HEADER_MAX;
+	uint64_t n_shares = message->shares ? message->n_records : 0;
+
+	return message->size + MESSAGE_HEADER_MAX + n_shares * sizeof(*message->shares);
 }
 
 void queue_clear(struct queue *queue)
@@ -37,7 +39,7 @@ static void make_room(struct queue *queue, const struct message *message)
 	if (!queue->entry || queue->n > queue->mask)
 		grow(queue);
 	queue->n++;
-	queue->bytes += bytes_of(message);
+	queue->bytes += queue_bytes_of(message);
 }
 
 void queue_push(struct queue *queue, struct message *message)
@@ -63,6 +65,6 @@ struct message *queue_take(struct queue *queue, uint32_t at)
 		*queue_at(queue, i) = *queue_at(queue, i - 1);
 	queue->head++;
 	queue->n--;
-	queue->bytes -= bytes_of(message);
+	queue->bytes -= queue_bytes_of(message);
 	return message;
 }

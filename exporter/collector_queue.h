@@ -18,8 +18,11 @@ struct queue {
 	uint32_t head;
 	uint32_t n;
 	uint32_t mask;
-	uint64_t bytes; /* headers included */
+	uint64_t bytes; /* of all messages, by queue_bytes_of */
 };
+
+/* What a message takes, with its header and the shares of its records. */
+uint64_t queue_bytes_of(const struct message *message);
 
 void queue_clear(struct queue *queue);
 

@@ -93,7 +93,7 @@ static bool make_room(struct collector *collector, uint64_t size)
 
 void send_enqueue(struct collector *collector, struct message *message)
 {
-	if (make_room(collector, message->size + MESSAGE_HEADER_MAX)) {
+	if (make_room(collector, queue_bytes_of(message))) {
 		push(collector, message_ref(message));
 		return;
 	}

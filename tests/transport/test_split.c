@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collector_private.h"
+#include "encoder_format.h"
 #include "transport.h"
 #include "tests/unit/wire_fixture.h"
 
@@ -388,6 +389,23 @@ static void test_queue(void)
 	g_rand_free(random);
 }
 
+/* What a message holds beside its octets counts, too: 16 of them for each record. */
+static void test_queue_shares(void)
+{
+	const struct record_share shares[100] = {{.n_flows = 1, .n_packets = 2, .n_octets = 3}};
+	struct message *message = numbered(G_N_ELEMENTS(shares));
+	struct queue queue = {0};
+
+	message_set_shares(message, shares);
+	queue_push(&queue, message_ref(message));
+	g_assert_cmpuint(queue.bytes, ==,
+			 4 + MESSAGE_HEADER_MAX + G_N_ELEMENTS(shares) * sizeof(*shares));
+	message_unref(queue_take(&queue, 0));
+	g_assert_cmpuint(queue.bytes, ==, 0);
+	queue_clear(&queue);
+	message_unref(message);
+}
+
 /* A kernel without SCTP: said with the remedy, and no other transport in its place. */
 static void test_sctp_refused(void)
 {
@@ -429,6 +447,7 @@ int main(int argc, char **argv)
 		g_test_add_data_func(encoded[i][2], encoded[i], test_encoded);
 	g_test_add_func("/split/impossible", test_impossible);
 	g_test_add_func("/queue/against-a-list", test_queue);
+	g_test_add_func("/queue/against-a-list-shares", test_queue_shares);
 	g_test_add_func("/sctp/refused", test_sctp_refused);
 	return g_test_run();
 }
