@@ -102,6 +102,35 @@ daemon_start b "$work/bpflowd.yaml"
 everyone="good record v9 no_ipv6 refused dead fast slow"
 check "healthy" wait_for 5 is_health 200
 conserved "before anything" $everyone
+
+# each value of a label that has a fixed set of them is told in bpflowd(8), and what is told there can be met
+label_values() { # LABEL METRIC-PATTERN
+	sed -n "s/^bpflowd_\($2\){\(.*,\)\?$1=\"\([^\"]*\)\".*/\3/p" "$work/page" | sort -u
+}
+told_values() { # BEGINNING OF THE ENTRY: the words that stand as values in it
+	awk -v entry=".It Cm $1" '
+		index($0, entry) == 1 { inside = 1; next }
+		!inside { next }
+		/^\.Bl/ { depth++; next }
+		/^\.El/ { if (!depth--) exit; next }
+		/^\.It/ && !depth { exit }
+		/^\.It Cm/ && depth || /^\.Cm/ && !depth { print }' "$src/man/bpflowd.8" |
+		sed 's/^\.It//; s/^ *\.\?Cm//' | tr -s ' ,:' '\n' | grep . | sort -u
+}
+while read -r label pattern entry; do
+	is "$(told_values "$entry" | xargs)" "$(label_values "$label" "$pattern" | xargs)" "bpflowd(8) tells each $entry, and no other"
+done <<-END
+	place lost_[pof][a-z]*_total place No of lost_packets_total
+	place lost_signals_total place No of lost_signals_total
+	reason flows_ended_total reason No of flows_ended_total
+	direction [a-z_]* direction
+	side rtt_seconds_count side No of rtt_seconds
+	result reloads_total result No of reloads_total
+	program program_runs_total program
+END
+is "$(told_values "mode No of interface_attached" | xargs)" "clsact tcx" "bpflowd(8) tells each mode"
+check "the mode is one of them" grep -q 'interface_attached{.*mode="\(tcx\|clsact\)"' "$work/page"
+
 flood 10.64.0.1 20000 60000
 conserved "while flows are held" $everyone
 flood fd00::1 3000 9000
