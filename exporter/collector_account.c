@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "clock.h"
@@ -39,16 +40,22 @@ void account_queued(struct collector *collector, const struct message *message, 
 		collector->backlog_peak = 0;
 }
 
-void account_lost(struct collector *collector, const struct message *message,
-		  enum collector_loss loss)
+static void add_lost(struct collector_stats *stats, const struct message *message,
+		     enum collector_loss loss)
 {
 	if (message->kind != MESSAGE_DATA)
 		return;
-	collector->stats.lost[loss].messages++;
-	collector->stats.lost[loss].records += message->n_records;
-	collector->stats.lost[loss].flows += message->n_flows;
-	collector->stats.lost[loss].packets += message->n_packets;
-	collector->stats.lost[loss].octets += message->n_octets;
+	stats->lost[loss].messages++;
+	stats->lost[loss].records += message->n_records;
+	stats->lost[loss].flows += message->n_flows;
+	stats->lost[loss].packets += message->n_packets;
+	stats->lost[loss].octets += message->n_octets;
+}
+
+void account_lost(struct collector *collector, const struct message *message,
+		  enum collector_loss loss)
+{
+	add_lost(&collector->stats, message, loss);
 }
 
 void collector_lose(struct collector *collector, const struct record_share *share)
@@ -73,19 +80,52 @@ void account_sent(struct collector_stats *stats, const struct message *message, 
 		stats->sent_records += sign * (int64_t)message->n_records;
 }
 
-static void settle(struct collector *collector, struct sent_datagram *sent)
+/* Its place is needed: a sum is kept. */
+static void forget(struct collector *collector, struct sent_datagram *sent)
 {
 	if (!sent->doubtful)
 		return;
 	sent->doubtful = false;
-	add_queued(&collector->stats, &sent->message, -1);
-	account_sent(&collector->stats, &sent->message, 1, sent->header_size);
+	account_sent(&collector->doubt, &sent->message, 1, sent->header_size);
+	add_lost(&collector->doubt, &sent->message, COLLECTOR_LOST_SEND);
+}
+
+static void clear_sum(struct collector *collector)
+{
+	collector->stats.queued_flows -= collector->doubt.sent_flows;
+	collector->stats.queued_packets -= collector->doubt.sent_packets;
+	collector->stats.queued_octets -= collector->doubt.sent_octets;
+	collector->doubt = (struct collector_stats){0};
 }
 
 void account_settle(struct collector *collector)
 {
+	struct collector_stats *stats = &collector->stats;
+	const struct collector_stats *doubt = &collector->doubt;
+
 	for (int i = 0; collector->sent && i < COLLECTOR_SENT; i++)
-		settle(collector, &collector->sent[i]);
+		forget(collector, &collector->sent[i]);
+	stats->sent_messages += doubt->sent_messages;
+	stats->sent_bytes += doubt->sent_bytes;
+	stats->sent_records += doubt->sent_records;
+	stats->sent_flows += doubt->sent_flows;
+	stats->sent_packets += doubt->sent_packets;
+	stats->sent_octets += doubt->sent_octets;
+	stats->sent_templates += doubt->sent_templates;
+	clear_sum(collector);
+}
+
+static void lose_sum(struct collector *collector)
+{
+	const struct collector_stats *doubt = &collector->doubt;
+	int at = COLLECTOR_LOST_SEND;
+
+	collector->stats.lost[at].messages += doubt->lost[at].messages;
+	collector->stats.lost[at].records += doubt->lost[at].records;
+	collector->stats.lost[at].flows += doubt->lost[at].flows;
+	collector->stats.lost[at].packets += doubt->lost[at].packets;
+	collector->stats.lost[at].octets += doubt->lost[at].octets;
+	clear_sum(collector);
 }
 
 /* While others are refused it waits for its verdict among what is queued: a counter that takes back
@@ -97,7 +137,7 @@ void account_datagram(struct collector *collector, const struct queue_entry *ent
 	if (!collector->sent)
 		collector->sent = g_new0(struct sent_datagram, COLLECTOR_SENT);
 	sent = &collector->sent[collector->next_sent++ % COLLECTOR_SENT];
-	settle(collector, sent);
+	forget(collector, sent);
 	memcpy(sent->header, entry->header, sizeof(sent->header));
 	sent->header_size = entry->header_size;
 	sent->joined = joined;
@@ -129,9 +169,26 @@ static void recount(struct collector *collector, struct sent_datagram *sent)
 	sent->doubtful = false;
 }
 
+/* Hosts and routers answer now and then only: what went between two that were refused was refused,
+ * too. */
+static void lose_doubtful(struct collector *collector, uint32_t first, uint32_t end)
+{
+	lose_sum(collector);
+	for (uint32_t i = first; i != end; i++)
+		if (sent_at(collector, i)->doubtful)
+			recount(collector, sent_at(collector, i));
+}
+
+void account_give_up(struct collector *collector)
+{
+	uint32_t end = collector->next_sent;
+
+	lose_doubtful(collector, end - MIN(end, COLLECTOR_SENT), end);
+}
+
 /* A datagram was refused, and with it what went in the same packet: the host that answers may have
  * taken it uncut, or answer only the first. */
-static void recount_packet(struct collector *collector, const uint8_t *head, size_t size)
+static void recount_packet(struct collector *collector, int error, const uint8_t *head, size_t size)
 {
 	uint32_t end = collector->next_sent, first = end - MIN(end, COLLECTOR_SENT), i;
 
@@ -144,6 +201,8 @@ static void recount_packet(struct collector *collector, const uint8_t *head, siz
 	}
 	if (i == end)
 		return;
+	if (error != EMSGSIZE)
+		lose_doubtful(collector, first, i);
 	while (i != first && sent_at(collector, i)->joined)
 		i--;
 	do {
@@ -186,5 +245,5 @@ void account_refused(void *user, int error, const uint8_t *head, size_t size)
 	clock_read(&now);
 	if (error != EMSGSIZE)
 		note_refused(collector, error, now.mono_ns);
-	recount_packet(collector, head, size);
+	recount_packet(collector, error, head, size);
 }

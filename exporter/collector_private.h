@@ -84,6 +84,9 @@ struct collector {
 	uint64_t back_ns;      /* when it last did */
 	struct sent_datagram *sent; /* COLLECTOR_SENT of them, UDP only */
 	uint32_t next_sent;
+	/* of those in doubt that are not remembered any more: sent_, and what is lost if they were
+	 * refused */
+	struct collector_stats doubt;
 };
 
 /* A change of state, with the collector's name in front; few of many in a short time. */
@@ -128,8 +131,10 @@ void account_lost(struct collector *collector, const struct message *message,
 		  enum collector_loss loss);
 /* A datagram went; an ICMP error may speak of it. joined: in one packet with the one before. */
 void account_datagram(struct collector *collector, const struct queue_entry *entry, bool joined);
-/* Nothing more will be heard of those that went: what was in doubt counts as sent. */
+/* The collector is back: what was in doubt counts as sent. */
 void account_settle(struct collector *collector);
+/* Nobody will say more of what is in doubt: it counts as lost. */
+void account_give_up(struct collector *collector);
 void account_refused(void *user, int error, const uint8_t *head, size_t size);
 
 /* Pieces of at most max_size octets of body, from the templates the message was made with;

@@ -240,7 +240,7 @@ static void close_session(struct collector *collector)
 	if (collector->tag)
 		g_source_remove_unix_fd(collector->source, g_steal_pointer(&collector->tag));
 	send_take_acknowledged(collector, 0);
-	account_settle(collector);
+	account_give_up(collector);
 	if (collector->transport) {
 		collector->transport->abandoned = collector->n_unacked && !collector->parting;
 		collector->transport->ops->close(g_steal_pointer(&collector->transport));

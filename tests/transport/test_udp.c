@@ -269,6 +269,49 @@ static void test_refused(void)
 	sink_clear(&sink);
 }
 
+/* What is in doubt, more than is remembered one by one, until one more is refused, the collector is
+ * back, or the session ends. */
+static void test_in_doubt(const void *end_by)
+{
+	const uint64_t n = 2 * COLLECTOR_SENT * RECORDS_PER_MESSAGE;
+	const struct collector_stats *stats;
+	const struct sent_datagram *last;
+	struct sender sender;
+	struct sink sink;
+
+	use_frozen_clock();
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender_start(&sender);
+	stats = sender_stats(&sender);
+	WORK_UNTIL(&sender, &sink, stats->up);
+	account_refused(sender.collector, ECONNREFUSED, NULL, 0);
+	while (sender.n_records < n) {
+		sender_give(&sender, 8);
+		WORK_UNTIL(&sender, &sink,
+			   (move_clock(&sender, NSEC_PER_MSEC), stats->queued_messages == 0));
+		account_refused(sender.collector, ECONNREFUSED, NULL, 0);
+	}
+	g_assert_cmpuint(stats->queued_flows, ==, n);
+	g_assert_cmpuint(stats->sent_flows, ==, 0);
+	last = &sender.collector->sent[(sender.collector->next_sent - 1) % COLLECTOR_SENT];
+	if (GPOINTER_TO_INT(end_by) == 0)
+		session_end(sender.collector);
+	else if (GPOINTER_TO_INT(end_by) == 1)
+		account_refused(sender.collector, ECONNREFUSED, last->header, last->header_size);
+	else
+		WORK_UNTIL(&sender, &sink, (move_clock(&sender, NSEC_PER_SEC), stats->up));
+	g_assert_cmpuint(stats->queued_flows, ==, 0);
+	g_assert_cmpuint(stats->queued_packets, ==, 0);
+	g_assert_cmpuint(stats->sent_flows, ==, GPOINTER_TO_INT(end_by) == 2 ? n : 0);
+	g_assert_cmpuint(stats->lost[COLLECTOR_LOST_SEND].flows + stats->sent_flows, ==, n);
+	g_assert_cmpuint(stats->lost[COLLECTOR_LOST_SEND].octets + stats->sent_octets, ==,
+			 n * OCTETS_PER_RECORD);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
 /* Turns of the state of a collector whose errors come so far apart, within an hour. */
 static int count_turns(struct sender *sender, int every_s)
 {
@@ -323,6 +366,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/udp/spread", test_spread);
 	g_test_add_func("/udp/max-rate", test_max_rate);
 	g_test_add_func("/udp/refused", test_refused);
+	g_test_add_data_func("/udp/in-doubt/session-ends", GINT_TO_POINTER(0), test_in_doubt);
+	g_test_add_data_func("/udp/in-doubt/refused-again", GINT_TO_POINTER(1), test_in_doubt);
+	g_test_add_data_func("/udp/in-doubt/back", GINT_TO_POINTER(2), test_in_doubt);
 	g_test_add_func("/udp/rarely-refused", test_rarely_refused);
 	return g_test_run();
 }
