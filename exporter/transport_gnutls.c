@@ -68,33 +68,70 @@ static bool key_is_secret(const struct settings_collector *collector, GError **e
 	return false;
 }
 
+static bool refused_by_gnutls(GError **error, int code)
+{
+	g_set_error(error, TRANSPORT_ERROR, code == GNUTLS_E_MEMORY_ERROR ? ENOMEM : EPROTO,
+		    "GnuTLS: %s", gnutls_strerror(code));
+	return false;
+}
+
+static bool allocate(gnutls_certificate_credentials_t *credentials, GError **error)
+{
+	int code = gnutls_certificate_allocate_credentials(credentials);
+
+	if (code >= 0)
+		return true;
+	*credentials = NULL;
+	return refused_by_gnutls(error, code);
+}
+
 bool tls_check(const struct settings_collector *collector, GError **error)
 {
 	gnutls_certificate_credentials_t credentials;
 	bool fine;
 
-	gnutls_certificate_allocate_credentials(&credentials);
+	if (!allocate(&credentials, error))
+		return false;
 	fine = load(credentials, collector, error) && key_is_secret(collector, error);
 	gnutls_certificate_free_credentials(credentials);
 	return fine;
 }
 
+static int make_session(struct tls *tls, const char *name, unsigned flags)
+{
+	const char *priority = flags & GNUTLS_DATAGRAM ? PRIORITY_DTLS : PRIORITY_TLS;
+	int code = gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | flags);
+
+	if (code < 0) {
+		tls->session = NULL;
+		return code;
+	}
+	code = gnutls_priority_set_direct(tls->session, priority, NULL);
+	if (code >= 0)
+		code = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
+					      tls->credentials);
+	if (code >= 0 && !resolver_is_literal(name))
+		code = gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS, name, strlen(name));
+	return code;
+}
+
 bool tls_init(struct tls *tls, const struct settings_collector *collector, unsigned flags,
 	      GError **error)
 {
-	const char *priority = flags & GNUTLS_DATAGRAM ? PRIORITY_DTLS : PRIORITY_TLS;
 	const char *name = collector->address;
+	int code;
 
-	gnutls_certificate_allocate_credentials(&tls->credentials);
+	if (!allocate(&tls->credentials, error))
+		return false;
 	if (!load(tls->credentials, collector, error)) {
 		tls_clear(tls);
 		return false;
 	}
-	gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | flags);
-	gnutls_priority_set_direct(tls->session, priority, NULL);
-	gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, tls->credentials);
-	if (!resolver_is_literal(name))
-		gnutls_server_name_set(tls->session, GNUTLS_NAME_DNS, name, strlen(name));
+	code = make_session(tls, name, flags);
+	if (code < 0) {
+		tls_clear(tls);
+		return refused_by_gnutls(error, code);
+	}
 	if (collector->tls.verify)
 		gnutls_session_set_verify_cert(tls->session, name, 0);
 	return true;
