@@ -4,7 +4,7 @@
 FAULT_TESTS = tests/fault/calls.sh tests/fault/start.sh tests/fault/trace.sh tests/fault/outage.sh \
 	tests/fault/stalls.sh tests/fault/collectors.sh tests/fault/memory.sh
 if WITH_TLS
-FAULT_TESTS += tests/fault/secure.sh
+FAULT_TESTS += tests/fault/secure.sh tests/fault/memory_tls.sh
 test_tools += tests/tools/dtls_sink
 tests_tools_dtls_sink_SOURCES = tests/tools/dtls_sink.c
 tests_tools_dtls_sink_CFLAGS = $(AM_CFLAGS) $(TLS_CFLAGS)
@@ -12,7 +12,7 @@ tests_tools_dtls_sink_LDADD = $(TLS_LIBS)
 endif
 EXTRA_DIST += tests/fault/automake.mk tests/fault/inject.c tests/fault/memory.c tests/fault/lib.sh \
 	tests/fault/control.py tests/fault/calls.py tests/fault/start.py tests/fault/memory.py tests/fault/pass.py \
-	tests/fault/ill.py tests/fault/secure.sh $(FAULT_TESTS)
+	tests/fault/ill.py tests/fault/secure.sh tests/fault/memory_tls.sh $(FAULT_TESTS)
 FAULT_OBJECTS = tests/fault/inject.so tests/fault/memory.so
 TESTS += $(FAULT_TESTS)
 check_DATA = $(FAULT_OBJECTS)

@@ -124,6 +124,12 @@ calls_table() { # OPTIONS...: sets $all_packets and $all_octets, of what has bee
 	read -r all_packets all_octets <"$work/all"
 }
 
+memory_table() { # OPTIONS...: memory.py, with memory.so before the daemon
+	sed -i "s#^FAULT_CONTROL=.*LD_PRELOAD=[^ ]*#FAULT_MEMORY=$work/fault.memory LD_PRELOAD=$build/tests/fault/memory.so#" \
+		"$work/bpflowd"
+	table memory.py --memory "$work/fault.memory" --log "$work/memory.log" --daemon "$bpflowd" "$@" || bail "memory.py: $?"
+}
+
 # Packets come and time passes: sets $passed_packets and $passed_octets, of all so far.
 passed_packets=0
 passed_octets=0

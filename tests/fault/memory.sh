@@ -16,6 +16,5 @@ strict_on udp udp 4739
 strict_on v9 udp 2055
 strict_on named udp 4742
 strict_on tcp tcp 4740
-sed -i "s#^FAULT_CONTROL=.*LD_PRELOAD=[^ ]*#FAULT_MEMORY=$work/fault.memory LD_PRELOAD=$build/tests/fault/memory.so#" "$work/bpflowd"
-table memory.py --memory "$work/fault.memory" --log "$work/memory.log" --daemon "$bpflowd" "$@" || bail "memory.py: $?"
+memory_table "$@"
 done_testing
