@@ -55,7 +55,7 @@ packets=0
 kill_some() { # SPAN in ms
 	local kill moment moments=() traffic
 	spawn a "$work/traffic" "$blast" --interface veth0 --dst-mac "$mac" --src 10.71.0.1 --dst 10.63.0.1 --packets 3000 \
-		--flows 50 --rate 600
+		--flows 50 --rate $((6000000 / (kills * $1))) # for about as long as it takes
 	traffic=$spawned
 	for ((kill = 0; kill < kills; kill++)); do
 		moment=$((RANDOM % $1))

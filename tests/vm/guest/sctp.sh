@@ -47,9 +47,9 @@ config() { # ADDRESS [LINE]
 
 up() { [[ $(metric collector_up) == 1 ]]; }
 down() { [[ $(metric collector_up) == 0 ]]; }
-idle() { [[ $(metric queued_flows) == 0 && $(metric cached_packets) == 0 ]]; }
-
 packets=0
+idle() { [[ $(metric queued_flows) == 0 && $(($(metric exported_packets_total) + $(metric lost_packets_total))) == "$packets" ]]; }
+
 traffic() { # FLOWS PACKETS
 	send a veth0 --dst-mac "$mac" --src 10.64.0.1 --dst 10.63.0.1 --flows "$1" --packets "$2" --rate 20000
 	packets=$((packets + $(sent packets)))
@@ -64,7 +64,7 @@ verdict() { # NAME SINK: it and the decoder find nothing wrong; what waits for t
 }
 
 capture() { # NAME: for the decoder on the other side, see matrix.sh
-	spawn c "$work/$1.tcpdump" tcpdump -i in0 -s 0 -U -Z root -w "/out/sctp-$1.pcap" sctp
+	spawn c "$work/$1.tcpdump" tcpdump -i in0 -s 0 -U --immediate-mode -Z root -w "/out/sctp-$1.pcap" sctp
 	tcpdump_pid=$spawned
 	wait_for 5 grep -q listening "$work/$1.tcpdump"
 }
@@ -84,7 +84,8 @@ family() { # NAME ADDRESS
 	traffic 300 1200
 	check "$name: all goes" wait_for 10 idle
 
-	# the collector dies and comes back: templates anew, nothing lost
+	# the collector dies when it has read what was sent, and comes back: templates anew, nothing lost
+	sleep 1
 	stop "$tcpdump_pid" INT
 	stop "$sink_pid" KILL
 	check "$name, killed: noticed" wait_for 10 down
@@ -108,6 +109,7 @@ family() { # NAME ADDRESS
 	else
 		skip "kernel: has no netem" "$name, outage"
 	fi
+	sleep 1
 	stop "$tcpdump_pid" INT
 
 	# it reads nothing: its window closes, the queue holds what comes, nothing spins
