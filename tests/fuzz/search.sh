@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # search.sh [TARGET...]: libFuzzer over each, or all, for FUZZ_SECONDS (60), as many at once as there are CPUs; in the
-# build folder, after make check-fuzz-targets. TAP. A finding is kept as tests/fuzz/found/TARGET-crash-...: with its repair it belongs into tests/fuzz/corpus/TARGET.
+# build folder, after make check-fuzz-targets. TAP. A finding is kept as tests/fuzz/found/TARGET-crash-...: with its repair
+# it belongs into tests/fuzz/corpus/TARGET.
 set -u
 src=${BPFLOWD_SRC:?}
 seconds=${FUZZ_SECONDS:-60}

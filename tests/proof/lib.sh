@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 # For the scripts of tests/proof: builds of the source tree in folders of their own, with TAP as in tests/lib.sh, which is
-# for tests of one build. What they build stays for the next time, under proof/ of the build folder.
+# for tests of one build. What they build stays for the next time, under proof/ of the build folder. BPFLOWD_JOBS: how much
+# at once (as many as there are CPUs).
 # shellcheck shell=bash
 set -u
-unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL # run by make check, the variables of that one are none of ours
+# run by make check, the variables and the time limit of that one are none of ours
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL BPFLOWD_TEST_TIMEOUT
 src=${BPFLOWD_SRC:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 build=${BPFLOWD_BUILD:-$PWD}
-jobs=$(nproc)
+jobs=${BPFLOWD_JOBS:-$(nproc)}
 count=0
 failed=0
 
@@ -37,25 +39,29 @@ done_testing() {
 
 # A source tree that is configured itself takes no build beside it: then what make dist has is taken in its place, which
 # shows by the way that nothing is missing there. What has not changed keeps its age.
-if [[ -e $src/config.status ]]; then
+source_tree() {
+	if [[ ! -e $src/config.status ]]; then
+		echo "$src"
+		return
+	fi
 	mkdir -p "$build/proof"
 	(
 		flock 8
 		rm -rf "$build/proof/fresh"
 		make -s -C "$build" distdir distdir=proof/fresh && mkdir -p "$build/proof/source" &&
 			cp -au "$build/proof/fresh/." "$build/proof/source/"
-	) 8>"$build/proof/.lock" >"$build/proof/source.log" 2>&1 || ok 1 "source" "$build/proof/source.log"
-	source_tree=$build/proof/source
-else
-	source_tree=$src
-fi
+	) 8>"$build/proof/.lock" >"$build/proof/source.log" 2>&1 || return
+	echo "$build/proof/source"
+}
 
 configured() { # NAME ARGUMENTS...: configures proof/NAME, once; the caller is there afterwards
-	local name=$1
+	local name=$1 tree
 	shift
 	mkdir -p "$build/proof/$name" && cd "$build/proof/$name" || exit 1
+	tree=$(source_tree)
+	ok $? "$name: source" "$build/proof/source.log" || return
 	[[ -f Makefile && $(cat arguments 2>/dev/null) == "$*" ]] && return
-	"$source_tree/configure" -q "$@" >configure.log 2>&1 || return
+	"$tree/configure" -q "$@" >configure.log 2>&1 || return
 	echo "$*" >arguments
 }
 

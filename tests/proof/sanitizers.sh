@@ -1,16 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # The suite once more with AddressSanitizer, its leak checker and UndefinedBehaviorSanitizer. Without the filter of system
-# calls, which would keep the leak checker from its work. Without arguments: what takes about five minutes; --all: every
+# calls, which would keep the leak checker from its work. Without arguments: what takes about three minutes; --all: every
 # test, of which some may fail because a daemon that is three times as slow loses packets; findings are what counts.
 . "$(dirname "$0")/lib.sh"
 
 # privileges, reload, interfaces, both formats, every transport; none of them is a race against the clock
 some=(
-	tests/kernel/test_interfaces_netlink tests/kernel/test_parse tests/kernel/test_packets tests/kernel/test_table
-	tests/kernel/test_trackers tests/cli/bad_config.sh tests/e2e/conservation.sh tests/e2e/file.sh
-	tests/e2e/groups.sh tests/e2e/instances.sh tests/e2e/privileges.sh tests/e2e/reload_queue.sh tests/e2e/restart.sh
-	tests/e2e/template_reload.sh tests/e2e/tools.sh tests/e2e/transports.sh tests/wire/tshark.sh
+	tests/kernel/test_interfaces_netlink tests/kernel/test_packets tests/kernel/test_trackers tests/cli/bad_config.sh
+	tests/e2e/file.sh tests/e2e/groups.sh tests/e2e/privileges.sh tests/e2e/reload_queue.sh
+	tests/e2e/restart.sh tests/e2e/template_reload.sh tests/e2e/tools.sh tests/e2e/transports.sh tests/wire/tshark.sh
 )
 configured sanitizers --enable-werror --enable-sanitizers --without-seccomp
 ok $? "configure" configure.log

@@ -10,7 +10,7 @@ command -v valgrind >/dev/null || skip_all "valgrind is not installed"
 left_out='tests/unit/test_cache_model|tests/fuzz/fuzz_|tests/unit/test_priv'
 # valgrind keeps the upper descriptors for itself; bulk is a race with a server that is not slowed down
 skipped=(-s /control/short-of-descriptors -s /tls/bulk)
-daemon=(tests/e2e/file.sh tests/e2e/template_reload.sh tests/e2e/instances.sh)
+daemon=(tests/e2e/file.sh tests/e2e/template_reload.sh)
 
 folder=$build/proof/valgrind
 mkdir -p "$folder/exporter" "$folder/tests"
@@ -23,12 +23,13 @@ for supp in /usr/share/glib-2.0/valgrind/glib.supp; do
 done
 export G_SLICE=always-malloc BPFLOWD_SRC=$src
 
-# Descriptors that it opened itself and left open, but for that of GLib's main context, which lives as long as the process.
+# Descriptors that it opened itself and left open, but for those of GLib's main context and of its thread for signals,
+# which live as long as the process.
 left_open() { # LOG
 	awk '/Open (file descriptor|AF_)/ { what = $0; where = "" }
 		what { where = where $0 }
 		what && /^==[0-9]+== $/ {
-			if (where !~ /<inherited from parent>|\.memcheck|g_main_context_default/) print what
+			if (where !~ /<inherited from parent>|\.memcheck|g_main_context_default|g_unix_signal_add_full/) print what
 			what = ""
 		}' "$1"
 }
@@ -38,6 +39,11 @@ judge() { # NAME STATUS LOG
 	open=$(left_open "$3")
 	ok "$(($2 != 0 || ${#open} > 0))" "$1"
 	[[ $2 -eq 0 && -z $open ]] || { echo "$open" && head -n 60 "$3"; } | sed 's/^/# /'
+}
+
+wrong() { # LOG: 1 if there is an error in it, or no log
+	grep -qE 'FATAL|Invalid|uninitialised|unaddressable|lost in loss' "$1" || [[ ! -e $1 ]]
+	echo $((!$?))
 }
 
 run_unit() { # TEST: leaves its status beside its log
@@ -64,20 +70,20 @@ done
 
 # The daemon: a build folder whose bpflowd runs inside of valgrind.
 if [[ $EUID -eq 0 ]]; then
-	rm -f "$folder"/bpflowd-*.memcheck
 	ln -sfn "$build/tests/tools" "$folder/tests/tools"
 	ln -sf "$build/exporter/bpflowctl" "$folder/exporter/bpflowctl"
-	printf '#!/bin/sh\nexec %s --log-file=%s %s "$@"\n' "${memcheck[*]}" "$folder/bpflowd-%p.memcheck" \
+	printf '#!/bin/sh\nexec %s --log-file="%s/$MEMCHECK_NAME-%%p.memcheck" %s "$@"\n' "${memcheck[*]}" "$folder" \
 		"$build/exporter/bpflowd" >"$folder/exporter/bpflowd"
 	chmod +x "$folder/exporter/bpflowd"
 	for test in "${daemon[@]}"; do
-		BPFLOWD_BUILD=$folder bash "$src/$test" >"$folder/e2e.out" 2>&1
+		name=$(basename "$test" .sh)
+		rm -f "$folder/$name"-*.memcheck
+		MEMCHECK_NAME=$name BPFLOWD_BUILD=$folder bash "$src/$test" >"$folder/$name.out" 2>&1
 		status=$?
-		ok $status "$test"
-		[[ $status -eq 0 ]] || grep -v '^ok' "$folder/e2e.out" | head -n 30 | sed 's/^/# /'
-	done
-	for log in "$folder"/bpflowd-*.memcheck; do
-		judge "$(basename "$log" .memcheck)" "$(grep -qE 'FATAL|Invalid|uninitialised|unaddressable|lost in loss' "$log" && echo 1 || echo 0)" "$log"
+		ok $status "$test" || grep -v '^ok' "$folder/$name.out" | head -n 30 | sed 's/^/# /'
+		for log in "$folder/$name"-*.memcheck; do
+			judge "$test: the daemon" "$(wrong "$log")" "$log"
+		done
 	done
 fi
 done_testing

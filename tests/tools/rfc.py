@@ -4,6 +4,7 @@
 
 rfc.py programs          the tests that it names, as make check TESTS= wants them
 rfc.py report BUILD      what their logs say: a line for each row, exit status 1 if any fails or is missing
+rfc.py tap BUILD         the same as TAP, without the rows that do not apply
 rfc.py readme            the table of rows that do not apply or need make check-vm, for the README
 rfc.py check SOURCE      the table is complete, its files exist, the README has its table
 """
@@ -78,6 +79,21 @@ def report(build):
     return any(verdict in ("FAIL", "MISSING") for verdict in verdicts)
 
 
+def tap(build):
+    applying = [row for row in rows() if not row.kind]
+    failed = 0
+    for i, row in enumerate(applying, 1):
+        verdict, blame = judge(build, row)
+        bad = verdict in ("FAIL", "MISSING")
+        failed += bad
+        skip = {"skip": f" # SKIP kernel: {blame}", "vm": f" # SKIP {blame}"}.get(verdict, "")
+        print(f"{'not ok' if bad else 'ok'} {i} - row {row.number}: {row.what}{skip}")
+        if bad:
+            print(f"# {blame}")
+    print(f"1..{len(applying)}")
+    return bool(failed)
+
+
 def readme():
     lines = ["| row | what | |", "| --- | --- | --- |"]
     for row in rows():
@@ -112,7 +128,7 @@ def main():
     elif verb == "readme":
         print(readme())
     else:
-        return {"report": report, "check": check}[verb](*rest)
+        return {"report": report, "tap": tap, "check": check}[verb](*rest)
     return 0
 
 
