@@ -84,6 +84,8 @@ void cache_prefetch(struct cache *cache, const struct flow_id *id, uint32_t hint
 		cache_prefetch_entry(cache, hint);
 		return;
 	}
+	if (!id)
+		return;
 	key = cache_key(cache, id);
 	__builtin_prefetch(table_spot(cache, &key).line, 1);
 }

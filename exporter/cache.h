@@ -63,7 +63,7 @@ uint32_t cache_merge(struct cache *cache, const struct flow_id *id,
 		     const struct flow_metrics *delta, uint32_t slot, uint32_t hint);
 
 /* Says that this merge comes soon: some deltas ahead it saves the wait for memory. Changes nothing,
- * whatever the hint. */
+ * whatever the hint. id may be NULL: then only the hint helps. */
 void cache_prefetch(struct cache *cache, const struct flow_id *id, uint32_t hint);
 
 /* Adds a DNS transaction. With create false only to a flow that exists; returns whether it found

@@ -423,6 +423,9 @@ static void test_hints(void)
 	g_assert_cmpuint(cache_merge(cache, &id1, &delta, 1, 15), ==, hint1);
 	g_assert_cmpuint(cache_merge(cache, &id1, &delta, 1, 16), ==, hint1);
 	g_assert_cmpuint(cache_merge(cache, &id1, &delta, 1, 0xfffffffe), ==, hint1);
+	cache_prefetch(cache, NULL, hint2);
+	cache_prefetch(cache, NULL, 16);
+	cache_prefetch(cache, NULL, CACHE_NO_HINT);
 	g_assert_cmpuint(cache_stats(cache)->created, ==, 2);
 
 	/* the hint of a flow that ended begins a new one */
