@@ -16,9 +16,10 @@ else
 	skip "clang-tidy" "not installed"
 fi
 
-# What is an error, not what is another style. Macros of libraries it does not know.
+# What is an error, not what is another style. Macros of libraries it does not know. With -j it does not follow calls from
+# one file into another.
 if command -v cppcheck >/dev/null; then
-	(cd "$src" && cppcheck -q -j "$jobs" --std=c11 --enable=warning,performance,portability --inline-suppr \
+	(cd "$src" && cppcheck -q --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=tests/proof/cppcheck.supp --template='{file}:{line}: {severity}: {id}: {message}' \
 		-I. -Iexporter -I"$build" -DHAVE_CONFIG_H -D_GNU_SOURCE '-DLIBBPF_OPTS(type,name,...)=struct type name' \
 		'-DDECLARE_LIBBPF_OPTS(type,name,...)=struct type name' '-DG_DEFINE_QUARK(name,function)=' \
