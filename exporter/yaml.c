@@ -36,12 +36,15 @@ static void fail(struct reader *reader, const yaml_mark_t *mark, const char *for
 static void fail(struct reader *reader, const yaml_mark_t *mark, const char *format, ...)
 {
 	g_autofree char *message = NULL;
-	const char *path = reader->path->str;
+	g_autofree char *path = g_strdup(reader->path->str);
 	va_list args;
 
 	va_start(args, format);
 	message = g_strdup_vprintf(format, args);
 	va_end(args);
+	/* one line, as in yaml_error.c: a key may be several */
+	g_strdelimit(path, "\n\r\t\v\f\b\033", ' ');
+	g_strdelimit(message, "\n\r\t\v\f\b\033", ' ');
 	g_set_error(reader->error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s:%zu:%zu: %s%s%s",
 		    reader->name, mark->line + 1, mark->column + 1, path, *path ? ": " : "",
 		    message);
