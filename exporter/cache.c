@@ -209,8 +209,11 @@ static uint32_t begin_flow(struct cache *cache, struct cache_spot spot, const st
 	struct cache_entry *entry;
 	uint32_t index;
 
-	if (cache->stats.flows == cache->config.max_flows)
-		cache_end(cache, wheel_soonest(cache), FLOW_END_RESOURCES);
+	if (cache->stats.flows == cache->config.max_flows) {
+		index = wheel_soonest(cache);
+		wheel_look_ahead(cache, index);
+		cache_end(cache, index, FLOW_END_RESOURCES);
+	}
 	if (cache->stats.flows == 0)
 		wheel_start(cache, delta->end_ns);
 	index = table_add(cache, spot, id);

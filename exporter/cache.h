@@ -38,6 +38,8 @@ struct cache_callbacks {
 	 * does. */
 	bool (*is_own)(void *user, const struct flow_id *id);
 	void *user;
+	/* The slot of a flow that may end soon: retire_slot will touch it. NULL: no need. */
+	void (*prefetch_slot)(void *user, uint32_t slot);
 };
 
 struct cache_stats {

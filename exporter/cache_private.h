@@ -173,6 +173,8 @@ void wheel_disarm(struct cache *cache, uint32_t index);
 void wheel_move(struct cache *cache, uint32_t index, uint64_t deadline_ns);
 /* The flow that ends first, to the tick; there must be one. */
 uint32_t wheel_soonest(struct cache *cache);
+/* Fetches what the end of the flow behind this one will touch. */
+void wheel_look_ahead(struct cache *cache, uint32_t index);
 
 /* cache_tcp.c */
 void tcp_init(struct cache *cache);

@@ -15,7 +15,6 @@ static void choose_tick(struct cache *cache, uint64_t now_ns);
 static struct cache_links *links_of(struct cache *cache, uint32_t ref);
 static uint64_t place_of(const struct cache_wheel *wheel, uint64_t deadline_ns);
 static void pass_slot(struct cache *cache, uint64_t tick, uint64_t now_mono_ns);
-static void look_ahead(struct cache *cache, uint32_t next);
 
 void wheel_init(struct cache *cache)
 {
@@ -119,7 +118,7 @@ static void pass_slot(struct cache *cache, uint64_t tick, uint64_t now_mono_ns)
 		struct cache_deadline deadline;
 
 		index = slot->next;
-		look_ahead(cache, cache->entries[index].links.next);
+		wheel_look_ahead(cache, index);
 		deadline = cache_deadline(cache, &cache->entries[index]);
 		if (deadline.ns <= now_mono_ns)
 			cache_end(cache, index, deadline.reason);
@@ -128,13 +127,19 @@ static void pass_slot(struct cache *cache, uint64_t tick, uint64_t now_mono_ns)
 	} while (index != last);
 }
 
-/* A flow that is next needs its line of the index, and the one behind it must be on its way. */
-static void look_ahead(struct cache *cache, uint32_t next)
+/* Who is next needs its line of the index and its slot, and the one behind it must be on its way.
+ */
+void wheel_look_ahead(struct cache *cache, uint32_t index)
 {
+	uint32_t next = cache->entries[index].links.next;
+	const struct cache_entry *entry = &cache->entries[next];
+
 	if (next >= WHEEL_BASE)
 		return;
-	cache_prefetch(cache, &cache->entries[next].id, CACHE_NO_HINT);
-	cache_prefetch_entry(cache, cache->entries[next].links.next);
+	cache_prefetch(cache, &entry->id, CACHE_NO_HINT);
+	if (cache->callbacks.prefetch_slot && entry->slot != CACHE_NO_SLOT)
+		cache->callbacks.prefetch_slot(cache->callbacks.user, entry->slot);
+	cache_prefetch_entry(cache, entry->links.next);
 }
 
 /* The wheel goes round in twice the longest timeout. */

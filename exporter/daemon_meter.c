@@ -66,6 +66,14 @@ static void retire_slot(void *user, uint32_t slot)
 		flow_fetcher_retire(d->fetcher, slot);
 }
 
+static void prefetch_slot(void *user, uint32_t slot)
+{
+	struct daemon *d = user;
+
+	if (!d->is_stopping)
+		flow_fetcher_prefetch_slot(d->fetcher, slot);
+}
+
 static void retire_others(void *user, uint32_t slot)
 {
 	struct daemon *d = user;
@@ -282,8 +290,14 @@ static struct cache *new_cache(struct daemon *d)
 		.active_timeout_ns = d->settings->active_timeout_ns,
 		.idle_timeout_ns = d->settings->idle_timeout_ns,
 	};
-	const struct cache_callbacks callbacks = {export_flow, retire_slot, retire_others, is_own,
-						  d};
+	const struct cache_callbacks callbacks = {
+		.export_flow = export_flow,
+		.retire_slot = retire_slot,
+		.retire_others = retire_others,
+		.is_own = is_own,
+		.user = d,
+		.prefetch_slot = prefetch_slot,
+	};
 
 	return cache_new(&config, &callbacks);
 }

@@ -234,8 +234,8 @@ static void unmap(const void *memory, size_t size)
 
 static bool open_ring(struct flow_fetcher *f, GError **error)
 {
-	f->ring = ring_buffer__new(bpf_map__fd(f->flows[0]->maps.direct_flows), fetcher_ring_record,
-				   f, NULL);
+	f->ring = ring_buffer__new(bpf_map__fd(f->flows[0]->maps.direct_flows),
+				   fetcher_ring_callback, f, NULL);
 	if (!f->ring)
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
 			    "cannot open the ring buffer: %s", strerror(errno));

@@ -95,7 +95,9 @@ size_t flow_fetcher_delete_stale_entries(struct flow_fetcher *fetcher, uint64_t 
 
 /* The next packet of the slot begins a new tenancy. slot: as given to callbacks.flow. */
 void flow_fetcher_retire(struct flow_fetcher *fetcher, uint32_t slot);
-/* The same for the slots in which other CPUs count the flow that lies in this one. */
+/* Fetches what flow_fetcher_retire will touch. */
+void flow_fetcher_prefetch_slot(const struct flow_fetcher *fetcher, uint32_t slot);
+/* Retires the slots in which other CPUs count the flow that lies in this one. */
 void flow_fetcher_retire_others(struct flow_fetcher *fetcher, uint32_t slot);
 
 /* Sum over all CPUs. */

@@ -217,6 +217,18 @@ static void stash_record(struct flow_fetcher *f, const void *data, uint32_t size
 	g_byte_array_append(f->stash, padding, -size & 7);
 }
 
+/* The record behind this one: its slot may be anywhere. If there is none, what lies there is old,
+ * or is being written. */
+static void look_behind(const struct flow_fetcher *f, const void *data, size_t size)
+{
+	const struct flow_event *next = data + ((size + 7) & ~7ull) + BPF_RINGBUF_HDR_SZ;
+
+	if (next->type == FLOW_EVENT_SLOT4 && next->index < f->n_slots4)
+		__builtin_prefetch(&f->shadow4[next->index], 1);
+	else if (next->type == FLOW_EVENT_SLOT6 && next->index < f->n_slots6)
+		__builtin_prefetch(&f->shadow6[next->index], 1);
+}
+
 /* One record of the ring. -EAGAIN ends this read: a producer faster than we are must not keep us
  * for ever. */
 int fetcher_ring_record(void *user, void *data, size_t size)
@@ -228,6 +240,12 @@ int fetcher_ring_record(void *user, void *data, size_t size)
 	else
 		take_record(f, data, size);
 	return --f->ring_budget ? 0 : -EAGAIN;
+}
+
+int fetcher_ring_callback(void *user, void *data, size_t size)
+{
+	look_behind(user, data, size);
+	return fetcher_ring_record(user, data, size);
 }
 
 void flow_fetcher_stash_ringbuf(struct flow_fetcher *f)
@@ -441,6 +459,19 @@ void flow_fetcher_retire(struct flow_fetcher *f, uint32_t slot)
 		gen = f->shadow4[i].gen;
 	}
 	__atomic_store_n(&hot->retire, gen, __ATOMIC_RELAXED);
+}
+
+void flow_fetcher_prefetch_slot(const struct flow_fetcher *f, uint32_t slot)
+{
+	uint32_t i = slot & ~SLOT_IPV6;
+
+	if (slot & SLOT_IPV6) {
+		__builtin_prefetch(&f->slots6[i].hot, 1);
+		__builtin_prefetch(&f->shadow6[i]);
+	} else {
+		__builtin_prefetch(&f->slots4[i].hot, 1);
+		__builtin_prefetch(&f->shadow4[i]);
+	}
 }
 
 /* Whether two keys are of one flow: their octets without the ECN bits, which are no key. */

@@ -124,6 +124,9 @@ void fetcher_flags_tell_again(struct flow_fetcher *fetcher);
 void fetcher_flags_netns(const struct flow_fetcher *fetcher, uint32_t *inums, uint32_t *n);
 
 int fetcher_ring_record(void *fetcher, void *data, size_t size);
+/* The same for data that lies in the ring, which is mapped twice in a row: what is behind it can be
+ * read. */
+int fetcher_ring_callback(void *fetcher, void *data, size_t size);
 
 /* fetcher_drops.c: without drops all do nothing */
 void fetcher_drops_open(struct flow_fetcher *fetcher);
