@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Runs tests/vm/guest/*.sh, and end-to-end tests that find more there than here, in a machine of each kernel that people
-# run; and the shipped unit under a real systemd on the first and on the last of them. A kernel that the archive lacks is
-# skipped, 6.1 may not be. What the machines left is in tests/vm/machines/ of the build.
-# BPFLOWD_VM_KERNELS: series. BPFLOWD_VM_TESTS: names. BPFLOWD_VM_SYSTEMD: series for the unit. BPFLOWD_VM_JOBS: machines at
-# a time. BPFLOWD_VM_KEEP: another place for what they leave. BPFLOWD_VM_BRIEF: series without what takes long.
-# BPFLOWD_VM_SEED: the moments of kill -9 (killed.sh) of a run before.
+# Runs tests/vm/guest/*.sh in a machine of each kernel that people run; and the shipped unit under a real systemd on the
+# first and on the last of them. A kernel that the archive lacks is skipped, 6.1 may not be. What the machines left is in
+# tests/vm/machines/ of the build.
+# BPFLOWD_VM_KERNELS: series. BPFLOWD_VM_TESTS: names, also of end-to-end tests. BPFLOWD_VM_SYSTEMD: series for the unit.
+# BPFLOWD_VM_JOBS: machines at a time. BPFLOWD_VM_KEEP: another place for what they leave. BPFLOWD_VM_BRIEF: series
+# without what takes long. BPFLOWD_VM_SEED: the moments of kill -9 (killed.sh) of a run before.
 . "$(dirname "$0")/../lib.sh"
 need qemu-system-x86_64 busybox cpio modprobe zstd xz tshark
 
