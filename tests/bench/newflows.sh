@@ -10,7 +10,7 @@
 require_root jq nfcapd nfdump ss taskset chrt
 
 rounds=${1:-5}
-turns=${2:-10}
+turns=${2:-20}
 rate=${3:-200000}
 burst=$((rate / 10))
 repeat=4
@@ -31,15 +31,14 @@ inject() { # FIRST-FLOW
 		"$id-router:lan1:$burst" "$id-bare:lan1:$burst" >"$work/turns" || bail "inject failed"
 }
 
-# The first half is not timed: an exporter takes memory from the kernel once, not for each flow.
+# From the first packet to the end: each flow begins once and is exported once.
 round() { # EXPORTER
 	local so_far packets=$((turns * repeat * burst)) process heard records
 	rm -rf "$work/nfcapd"
 	plain_collector_start
 	"start_$1"
-	inject 1
 	so_far=$(spent_so_far "$exporter_pid")
-	inject $((1 + packets))
+	inject 1
 	finish "$1"
 	nfcapd_stop router 9995
 	process=$(($(cat "$work/$1.spent") - so_far))
@@ -48,7 +47,7 @@ round() { # EXPORTER
 	awk '{ print $1 - $3 }' "$work/turns" | median >"$work/hooks"
 	awk -v e="$1" -v n="$packets" -v heard="$heard" -v records="$records" -v process="$process" -v drops="$nfcapd_drops" \
 		-v hooks="$(cat "$work/hooks")" -v OFS='\t' '
-		{ share = heard / (2 * n); total = share ? (hooks + process / n) / share : 0
+		{ share = heard / n; total = share ? (hooks + process / n) / share : 0
 		  print e, n, 100 * share, hooks, process / n, total, records, drops }' <(echo) | tee -a "$tsv" >>"$work/all"
 }
 
