@@ -37,9 +37,9 @@ struct cache_callbacks {
 	 * a record about it is traffic of it, and would be answered by the next one. NULL: none
 	 * does. */
 	bool (*is_own)(void *user, const struct flow_id *id);
-	void *user;
 	/* The slot of a flow that may end soon: retire_slot will touch it. NULL: no need. */
 	void (*prefetch_slot)(void *user, uint32_t slot);
+	void *user;
 };
 
 struct cache_stats {

@@ -2,9 +2,8 @@
 /*
  * Memory and hash index of the flow cache, and its pool of DNS records. Everything is allocated at
  * the start; but for the index, what was never used stays untouched, so an idle daemon doesn't pay
- * for it. A bucket of
- * the index is a cache line of places with some bits of the hash, so that a look-up waits for the
- * line and, if the flow is there, for its entry, but for no other.
+ * for it. A bucket of the index is a cache line of places with some bits of the hash, so that a
+ * look-up waits for the line and, if the flow is there, for its entry, but for no other.
  */
 #include "config.h"
 
@@ -15,6 +14,10 @@
 #include <glib.h>
 
 #include "cache_private.h"
+
+#ifndef MADV_POPULATE_WRITE /* glibc before 2.35 */
+#define MADV_POPULATE_WRITE 23
+#endif
 
 #define DNS_MIN	  1024
 #define HUGE_PAGE ((size_t)2 << 20)

@@ -132,10 +132,11 @@ static void pass_slot(struct cache *cache, uint64_t tick, uint64_t now_mono_ns)
 void wheel_look_ahead(struct cache *cache, uint32_t index)
 {
 	uint32_t next = cache->entries[index].links.next;
-	const struct cache_entry *entry = &cache->entries[next];
+	const struct cache_entry *entry;
 
 	if (next >= WHEEL_BASE)
 		return;
+	entry = &cache->entries[next];
 	cache_prefetch(cache, &entry->id, CACHE_NO_HINT);
 	if (cache->callbacks.prefetch_slot && entry->slot != CACHE_NO_SLOT)
 		cache->callbacks.prefetch_slot(cache->callbacks.user, entry->slot);

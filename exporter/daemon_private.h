@@ -40,7 +40,7 @@ struct daemon {
 	struct observed *last_observed;
 	char *restart_needed; /* options that the latest reload could not change, "" if none */
 	bool pen_warned;
-	bool is_stopping; /* nothing is metered any more: slots need not be told that flows end */
+	bool is_stopping;   /* nothing is metered any more: slots need not be told that flows end */
 	GPtrArray *flushes; /* struct flush *: bpflowctl flush that waits */
 };
 

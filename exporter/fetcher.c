@@ -69,8 +69,8 @@ static void set_constants(struct flow_fetcher *f, struct flows_bpf *flows, uint8
 	flows->rodata->n_partitions = f->n_cpus;
 	flows->rodata->ring_high = f->config.ring_bytes / 2;
 	fetcher_signals_constants(f, flows);
-	if (!netns && getrandom(f->hash_seed, sizeof(f->hash_seed), 0) < 0)
-		log_warning("flow table: no random seed: %s", strerror(errno));
+	if (!netns && getrandom(f->hash_seed, sizeof(f->hash_seed), 0) != sizeof(f->hash_seed))
+		g_error("getrandom: the kernel gives no random numbers");
 	memcpy((void *)flows->rodata->hash_seed, f->hash_seed, sizeof(f->hash_seed));
 }
 

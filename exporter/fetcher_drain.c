@@ -420,11 +420,17 @@ static __always_inline void scan_family(struct flow_fetcher *f, uint32_t cpu, co
 	}
 }
 
+/* A family of which this CPU has never seen a flow has nothing to look through. */
 static void scan_partition(struct flow_fetcher *f, uint32_t cpu)
 {
+	const struct flow_counters *c = &f->counters[cpu];
+	uint64_t created6 = __atomic_load_n(&c->created_flows6, __ATOMIC_RELAXED);
+
 	f->n_used = 0;
-	scan_family(f, cpu, false);
-	scan_family(f, cpu, true);
+	if (__atomic_load_n(&c->created_flows, __ATOMIC_RELAXED) != created6)
+		scan_family(f, cpu, false);
+	if (created6)
+		scan_family(f, cpu, true);
 	f->partitions[cpu].slots_used = f->n_used;
 }
 
@@ -474,49 +480,43 @@ void flow_fetcher_prefetch_slot(const struct flow_fetcher *f, uint32_t slot)
 	}
 }
 
-/* Whether two keys are of one flow: their octets without the ECN bits, which are no key. */
+/* Whether two keys are of one flow: their octets without the ECN bits. */
 static bool is_same_key(const void *a, const void *b, size_t size)
 {
 	const uint64_t *x = a, *y = b;
 	size_t last = size / sizeof(*x) - 1;
 
-	return !memcmp(a, b, last * sizeof(*x)) && !((x[last] ^ y[last]) & ~GUINT64_FROM_LE(0x300));
+	return !memcmp(a, b, last * sizeof(*x)) && !((x[last] ^ y[last]) & ~FLOW_ECN);
 }
 
-static uint64_t hash_of(const struct flow_fetcher *f, uint32_t i, bool ipv6)
+/* The slots of a flow in a group, but for the one that is known. */
+static void retire_in(struct flow_fetcher *f, uint32_t group, const __u64 *key, uint32_t slot)
 {
-	__u64 w[sizeof(struct flow_key6) / sizeof(__u64)];
+	uint32_t family = slot & SLOT_IPV6;
 
-	memcpy(w, ipv6 ? (void *)&f->slots6[i].key : (void *)&f->slots4[i].key,
-	       ipv6 ? sizeof(struct flow_key6) : sizeof(struct flow_key4));
-	return ipv6 ? flow_hash6(f->hash_seed, w) : flow_hash4(f->hash_seed, w[0], w[1], w[2]);
-}
+	for (uint32_t i = group * FLOW_WAYS; i < (group + 1) * FLOW_WAYS; i++) {
+		bool same = family ? is_same_key(key, &f->slots6[i].key, sizeof(struct flow_key6))
+				   : is_same_key(key, &f->slots4[i].key, sizeof(struct flow_key4));
 
-/* The flow's slots in a group, but for the one that is known. */
-static void retire_in(struct flow_fetcher *f, uint32_t group, uint32_t slot)
-{
-	bool ipv6 = slot & SLOT_IPV6;
-	uint32_t i = slot & ~SLOT_IPV6;
-
-	for (uint32_t other = group * FLOW_WAYS; other < (group + 1) * FLOW_WAYS; other++) {
-		bool same = ipv6 ? is_same_key(&f->slots6[i].key, &f->slots6[other].key,
-					       sizeof(struct flow_key6))
-				 : is_same_key(&f->slots4[i].key, &f->slots4[other].key,
-					       sizeof(struct flow_key4));
-
-		if (other != i && same)
-			flow_fetcher_retire(f, ipv6 ? other | SLOT_IPV6 : other);
+		if (same && (i | family) != slot)
+			flow_fetcher_retire(f, i | family);
 	}
 }
 
 void flow_fetcher_retire_others(struct flow_fetcher *f, uint32_t slot)
 {
-	bool ipv6 = slot & SLOT_IPV6;
-	uint32_t groups = ipv6 ? f->groups6 : f->groups4;
-	uint64_t hash = hash_of(f, slot & ~SLOT_IPV6, ipv6);
+	uint32_t i = slot & ~SLOT_IPV6, groups = slot & SLOT_IPV6 ? f->groups6 : f->groups4;
+	__u64 key[sizeof(struct flow_key6) / sizeof(__u64)], hash;
 
+	if (slot & SLOT_IPV6) {
+		memcpy(key, &f->slots6[i].key, sizeof(struct flow_key6));
+		hash = flow_hash6(f->hash_seed, key);
+	} else {
+		memcpy(key, &f->slots4[i].key, sizeof(struct flow_key4));
+		hash = flow_hash4(f->hash_seed, key[0], key[1], key[2]);
+	}
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++) {
-		retire_in(f, flow_group(hash, groups, cpu), slot);
-		retire_in(f, flow_second_group(hash, groups, cpu), slot);
+		retire_in(f, flow_group(hash, groups, cpu), key, slot);
+		retire_in(f, flow_second_group(hash, groups, cpu), key, slot);
 	}
 }

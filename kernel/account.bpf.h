@@ -104,7 +104,7 @@ static __always_inline struct place place_of(u64 hash, u32 groups, u32 cpu)
 	return (struct place){
 		.group = flow_group(hash, groups, cpu),
 		.second = flow_second_group(hash, groups, cpu),
-		.way = (u32)hash & (FLOW_WAYS - 1),
+		.way = flow_way(hash),
 	};
 }
 
@@ -142,6 +142,10 @@ static __always_inline void begin(struct flow_hot *h, const struct sample *s)
 	h->min_ttl = s->ttl;
 	h->max_ttl = s->ttl;
 }
+
+#define SLOT_OWN     0xffffffffu /* ranks of a slot that may give way; else its age in ticks */
+#define SLOT_UNUSED  0xfffffffeu
+#define SLOT_RETIRED 0xfffffffdu
 
 /* How willingly a slot gives way: the highest does. A flow that goes on keeps its slot, though it
  * is retired: in a flood there would be no other. */
@@ -194,8 +198,8 @@ static __always_inline bool is_flow_of(const void *slot, const struct packet *p,
 
 	if (ipv6)
 		return !((k[0] ^ w[0]) | (k[1] ^ w[1]) | (k[2] ^ w[2]) | (k[3] ^ w[3]) |
-			 (k[4] ^ w[4]) | ((k[5] ^ w[5]) & ~0x300ull));
-	return !((k[0] ^ w[0]) | (k[1] ^ w[1]) | ((k[2] ^ w[2]) & ~0x300ull));
+			 (k[4] ^ w[4]) | ((k[5] ^ w[5]) & ~FLOW_ECN));
+	return !((k[0] ^ w[0]) | (k[1] ^ w[1]) | ((k[2] ^ w[2]) & ~FLOW_ECN));
 }
 
 static __always_inline void *group_at(u32 group, const bool ipv6)
@@ -245,6 +249,7 @@ static __always_inline u32 choose_slot(const struct scratch *room, u32 turn)
 {
 	u64 best = 0;
 
+	_Static_assert(2 * FLOW_WAYS == 8, "3 bits tell the slots apart");
 #pragma unroll
 	for (u32 i = 0; i < 2 * FLOW_WAYS; i++)
 		best = max_of(best, (u64)room->ranks[i] << 3 | ((turn ^ i) & 7));
@@ -341,6 +346,8 @@ static __always_inline int insert(struct __sk_buff *skb, struct scratch *room,
 	fill_cold(skb, cold, p, s, iface);
 	gen_settle(&hot->gen);
 	c->created_flows++;
+	if (ipv6)
+		c->created_flows6++;
 	if (FLOW_IFACE_DIRECTION(iface) == FLOW_INGRESS)
 		leave_far_hint(skb, s->cpu, ipv6 ? FAR_IPV6 | index : index, hot->gen,
 			       ipv6 ? far_l3(p) : p->l3);
@@ -361,7 +368,7 @@ static __always_inline struct flow_slot4 *find4(u64 w0, u64 w1, u64 w2, u32 grou
 		struct flow_slot4 *v = &g->way[n];
 		const u64 *w = (const u64 *)&v->key;
 
-		if (w[0] == w0 && w[1] == w1 && !((w[2] ^ w2) & ~0x300ull) &&
+		if (w[0] == w0 && w[1] == w1 && !((w[2] ^ w2) & ~FLOW_ECN) &&
 		    likely(hit(&v->hot))) {
 			*at = group * FLOW_WAYS + n;
 			return v;
@@ -389,7 +396,7 @@ static __always_inline struct flow_slot6 *find6(const struct flow_key6 *k, u32 g
 		const u64 *w = (const u64 *)&v->key;
 
 		if (w[4] == kw[4] && w[1] == kw[1] && w[3] == kw[3] && w[0] == kw[0] &&
-		    w[2] == kw[2] && !((w[5] ^ kw[5]) & ~0x300ull) && likely(hit(&v->hot))) {
+		    w[2] == kw[2] && !((w[5] ^ kw[5]) & ~FLOW_ECN) && likely(hit(&v->hot))) {
 			*at = group * FLOW_WAYS + n;
 			return v;
 		}
@@ -423,10 +430,22 @@ static __always_inline struct flow_slot6 *slot6_at(u32 at)
 	return &g->way[at % FLOW_WAYS];
 }
 
+/* A new flow waits for its second group and for a cold part, lines that nothing else has touched
+ * lately: asked for at once, they come together. */
+static __always_inline void fetch_cold(u32 group)
+{
+	const struct flow_cold_group *details = bpf_map_lookup_elem(&flow_details, &group);
+
+	if (details) {
+		(void)*(const volatile u32 *)&details->way[0];
+		(void)*(const volatile u32 *)&details->way[2];
+	}
+}
+
 /*
- * For the packet of a flow that isn't in its first group (said: its *at); the CPU's
- * scratch has it. Returns where the flow lies in the second, + 1; else it gets a slot, with the
- * packet, and 0 is returned. Global: see dns_message.
+ * For the packet of a flow that isn't in its first group (said: its *at); the CPU's scratch has it.
+ * Returns where the flow lies in the second, + 1 (slots have 31 bits, see FAR_IPV6); else it gets a
+ * slot, with the packet, and 0 is returned. Global: see dns_message.
  */
 __noinline int find_or_insert4(struct __sk_buff *skb, u64 hash, u32 cpu, u32 said)
 {
@@ -438,6 +457,9 @@ __noinline int find_or_insert4(struct __sk_buff *skb, u64 hash, u32 cpu, u32 sai
 
 	if (!room)
 		return 0;
+	fetch_cold(place.group);
+	if (!is_new)
+		fetch_cold(place.second);
 	w = room->packet.w;
 	if (!is_new && find4(w[0], w[1], w[2], place.second, place.way, &at))
 		return at + 1;

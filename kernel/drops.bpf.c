@@ -161,7 +161,7 @@ static __always_inline void count_drop(struct skb_headers *h, u32 cause, u8 stat
 {
 	u32 now = precise ? bpf_ktime_get_ns() >> FLOW_TICK_SHIFT : bpf_jiffies64();
 	u64 hash = hash_drop(&h->key, cause);
-	u32 group = flow_group(hash, groups, cpu), way = (u32)hash & (FLOW_WAYS - 1);
+	u32 group = flow_group(hash, groups, cpu), way = flow_way(hash);
 	struct drop_group *g = bpf_map_lookup_elem(&drop_table, &group);
 	struct drop_slot *s;
 

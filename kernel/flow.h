@@ -24,6 +24,9 @@
 #define FLOW_MAX_NETNS	  32	   /* namespaces that one daemon meters */
 #define FLOW_DNS_NAME_MAX 256	   /* wire form of a name is at most 255 octets (RFC 1035 2.3.4) */
 
+/* Never a function of its own: a call for each packet. */
+#define FLOW_INLINE static inline __attribute__((always_inline))
+
 enum flow_direction { FLOW_INGRESS = 0, FLOW_EGRESS = 1 }; /* IANA flowDirection (61) */
 
 /* Where a packet was counted: namespace, direction and interface in one word of the key. */
@@ -53,6 +56,10 @@ enum flow_iface_flag {
 #define FLOW_FAR_KNOWN 0x2000 /* the egress hook has told the far interface */
 #define FLOW_HANDSHAKE 0x4000 /* TCP handshake being watched for its RTT */
 #define FLOW_GOES_ON   0x8000 /* the slot was the same flow's before */
+
+/* In the last word of either key, as little-endian machines have it: of tos, the ECN bits, which
+ * are those of the first packet and no key. */
+#define FLOW_ECN 0x300ull
 
 /* Key of an IPv4 flow as it lies in the table; addresses and ports in network order, the rest in
  * host order. */
@@ -144,43 +151,49 @@ _Static_assert(sizeof(struct flow_cold) == 32, "two cold parts in a cache line")
  * first had no unused slot when it began. Both sides have to find it, so both hash alike. The last
  * round is for ports that count up, which one multiplication lays in rows. seed: 4 random words.
  */
-static inline __u64 flow_mix(__u64 h, __u64 word, __u64 odd)
+FLOW_INLINE __u64 flow_mix(__u64 h, __u64 word, __u64 odd)
 {
 	h = (h ^ word) * odd;
 	return h ^ h >> 32;
 }
 
-/* Of a flow_key4 in words; the ECN bits are no key. */
-static inline __u64 flow_hash4(const volatile __u64 *seed, __u64 w0, __u64 w1, __u64 w2)
+/* Of a flow_key4 in words. */
+FLOW_INLINE __u64 flow_hash4(const volatile __u64 *seed, __u64 w0, __u64 w1, __u64 w2)
 {
 	__u64 h = flow_mix(seed[0], w0, seed[1] | 1);
 
-	h = flow_mix(h, w1 ^ (w2 & ~0x300ull) << 24, seed[2] | 1);
+	h = flow_mix(h, w1 ^ (w2 & ~FLOW_ECN) << 24, seed[2] | 1);
 	return flow_mix(h, 0, seed[3] | 1);
 }
 
 /* Of a flow_key6 in words. */
-static inline __u64 flow_hash6(const volatile __u64 *seed, const __u64 *w)
+FLOW_INLINE __u64 flow_hash6(const volatile __u64 *seed, const __u64 *w)
 {
 	__u64 h = flow_mix(seed[0], w[0], seed[1] | 1);
 
 	h = flow_mix(h, w[1], seed[2] | 1);
 	h = flow_mix(h, w[2], seed[3] | 1);
 	h = flow_mix(h, w[3], seed[1] | 1);
-	h = flow_mix(h, w[4] ^ (w[5] & ~0x300ull) << 24, seed[2] | 1);
+	h = flow_mix(h, w[4] ^ (w[5] & ~FLOW_ECN) << 24, seed[2] | 1);
 	return flow_mix(h, 0, seed[3] | 1);
 }
 
 /* Group of a hash in the partition of a CPU: the upper half, spread over any number of groups. */
-static inline __u32 flow_group(__u64 hash, __u32 groups, __u32 cpu)
+FLOW_INLINE __u32 flow_group(__u64 hash, __u32 groups, __u32 cpu)
 {
 	return cpu * groups + (__u32)(((hash >> 32) * groups) >> 32);
 }
 
-/* The other one: the lower half. */
-static inline __u32 flow_second_group(__u64 hash, __u32 groups, __u32 cpu)
+/* The second one: the lower half. */
+FLOW_INLINE __u32 flow_second_group(__u64 hash, __u32 groups, __u32 cpu)
 {
 	return flow_group(hash << 32, groups, cpu);
+}
+
+/* Where the search begins in a group. */
+FLOW_INLINE __u32 flow_way(__u64 hash)
+{
+	return (__u32)hash & (FLOW_WAYS - 1);
 }
 
 /* Identity of a flow in one form for every family: what the daemon works with. Host order but for
@@ -458,6 +471,7 @@ struct flow_counters {
 	__u64 busy_bytes[2];
 	__u64 busy_unsampled;
 	__u64 busy_events;
+	__u64 created_flows6; /* those of created_flows that are not IPv4 */
 	__u32 busy;
 } __attribute__((aligned(64)));
 

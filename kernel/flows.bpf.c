@@ -61,7 +61,7 @@ static __always_inline bool end_handshake(struct flow_hot *h, u16 flags)
 static __always_inline int count4(struct __sk_buff *skb, struct packet *p, struct sample *s)
 {
 	u64 h = flow_hash4(hash_seed, p->w[0], p->w[1], p->w[2]);
-	u32 group = flow_group(h, groups4, s->cpu), way = (u32)h & 3, at = 0;
+	u32 group = flow_group(h, groups4, s->cpu), way = flow_way(h), at = 0;
 	struct flow_slot4 *slot = find4(p->w[0], p->w[1], p->w[2], group, way, &at);
 
 	if (!slot) {
@@ -79,7 +79,7 @@ static __always_inline int count4(struct __sk_buff *skb, struct packet *p, struc
 static __always_inline int count6(struct __sk_buff *skb, struct packet *p, struct sample *s)
 {
 	u64 h = flow_hash6(hash_seed, (const u64 *)&p->key6);
-	u32 group = flow_group(h, groups6, s->cpu), way = (u32)h & 3, at = 0;
+	u32 group = flow_group(h, groups6, s->cpu), way = flow_way(h), at = 0;
 	struct flow_slot6 *slot = find6(&p->key6, group, way, &at);
 
 	if (!slot) {
@@ -169,7 +169,7 @@ static __always_inline int meter_plain4(struct __sk_buff *skb, struct packet *p,
 	observe(c, FLOW_IFACE_DIRECTION(iface), &s);
 	h = flow_hash4(hash_seed, p->w[0], p->w[1], p->w[2]);
 	group = flow_group(h, groups4, cpu);
-	way = (u32)h & 3;
+	way = flow_way(h);
 	slot = find4(p->w[0], p->w[1], p->w[2], group, way, &at);
 	if (unlikely(!slot)) {
 		struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);
@@ -211,7 +211,7 @@ static __always_inline int meter_plain6(struct __sk_buff *skb, struct packet *p,
 	observe(c, FLOW_IFACE_DIRECTION(iface), &s);
 	h = flow_hash6(hash_seed, (const u64 *)&p->key6);
 	group = flow_group(h, groups6, cpu);
-	way = (u32)h & 3;
+	way = flow_way(h);
 	slot = find6(&p->key6, group, way, &at);
 	if (unlikely(!slot)) {
 		struct scratch *room = bpf_map_lookup_elem(&scratch, &cpu);

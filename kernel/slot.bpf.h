@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What the flow table and the drop table have in common: generation, rank. */
+/* What the flow table and the drop table have in common: the generation of a slot. */
 #ifndef BPFLOWD_SLOT_BPF_H
 #define BPFLOWD_SLOT_BPF_H
 
 #include "kernel/core.bpf.h"
-
-#define SLOT_OWN     0xffffffffu /* ranks of a slot that may give way; else its age in ticks */
-#define SLOT_UNUSED  0xfffffffeu
-#define SLOT_RETIRED 0xfffffffdu
 
 /*
  * Odd while the slot changes hands. On x86 stores stay in order and the locked add is a full

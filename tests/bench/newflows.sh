@@ -26,8 +26,8 @@ plain_collector_start() {
 	wait_for 5 udp_bound router 9995 || bail "nfcapd does not listen"
 }
 
-inject() { # FIRST-FLOW
-	taskset -c 0 chrt -f 1 "$inject" --flows $((1 << 22)) --first "$1" --rate "$rate" --turns "$turns" --repeat "$repeat" \
+inject_new() {
+	taskset -c 0 chrt -f 1 "$inject" --flows $((1 << 22)) --first 1 --rate "$rate" --turns "$turns" --repeat "$repeat" \
 		"$id-router:lan1:$burst" "$id-bare:lan1:$burst" >"$work/turns" || bail "inject failed"
 }
 
@@ -38,7 +38,7 @@ round() { # EXPORTER
 	plain_collector_start
 	"start_$1"
 	so_far=$(spent_so_far "$exporter_pid")
-	inject 1
+	inject_new
 	finish "$1"
 	nfcapd_stop router 9995
 	process=$(($(cat "$work/$1.spent") - so_far))

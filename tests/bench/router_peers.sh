@@ -55,7 +55,7 @@ start_none() { exporter_pid=; }
 
 # A table that suits the load: each CPU has its part of it, and one gets all packets here. Peers' tables are larger.
 start_bpflowd() {
-	local tables=$((3 * ${1:-32768} * $(nproc)))
+	local tables=$((2 * ${1:-32768} * $(nproc --all)))
 	daemon_config "$work/bpflowd.yaml" <<-END
 		metering:
 		  interfaces: ["lan1", "wan1", "more*"]

@@ -15,7 +15,7 @@
 #include "signals.h"
 
 #define N_CPUS	2
-#define N_SLOTS (N_CPUS * FLOW_WAYS) /* one group to a CPU */
+#define N_SLOTS (N_CPUS * 2 * FLOW_WAYS) /* two groups to a CPU */
 #define N_FLOWS 16
 
 struct world {
@@ -91,6 +91,11 @@ static void retire(void *user, uint32_t slot)
 	flow_fetcher_retire(&world->fetcher, slot);
 }
 
+static void prefetch_slot(void *user, uint32_t slot)
+{
+	flow_fetcher_prefetch_slot(&world->fetcher, slot);
+}
+
 static void retire_others(void *user, uint32_t slot)
 {
 	flow_fetcher_retire_others(&world->fetcher, slot);
@@ -99,7 +104,12 @@ static void retire_others(void *user, uint32_t slot)
 static void start(void)
 {
 	const struct cache_config config = {8, 60 * NSEC_PER_SEC, 10 * NSEC_PER_SEC};
-	const struct cache_callbacks callbacks = {export_flow, retire, retire_others, NULL, NULL};
+	const struct cache_callbacks callbacks = {
+		.export_flow = export_flow,
+		.retire_slot = retire,
+		.retire_others = retire_others,
+		.prefetch_slot = prefetch_slot,
+	};
 
 	world = g_new0(struct world, 1);
 	world->cache = cache_new(&config, &callbacks);
@@ -111,8 +121,9 @@ static void start(void)
 		.config = {.precise = true, .ring_bytes = 1 << 20},
 		.callbacks = {.flow = merge, .prefetch = prefetch, .event = on_event},
 		.n_cpus = N_CPUS,
-		.groups4 = 1,
-		.groups6 = 1,
+		.groups4 = 2,
+		.groups6 = 2,
+		.hash_seed = {1, 2, 3, 4},
 		.n_slots4 = N_SLOTS,
 		.n_slots6 = N_SLOTS,
 		.slots4 = world->slots4,
@@ -126,6 +137,10 @@ static void start(void)
 		.stash = g_byte_array_new(),
 		.untold = g_hash_table_new(NULL, NULL),
 	};
+	for (uint32_t cpu = 0; cpu < N_CPUS; cpu++) { /* each has seen both families */
+		world->counters[cpu].created_flows = 2;
+		world->counters[cpu].created_flows6 = 1;
+	}
 	fetcher_netdev_open(&world->fetcher);
 }
 
@@ -261,7 +276,7 @@ static void play_packet(struct input *in)
 		else
 			turn_over4(index, flow);
 	}
-	count(hot, flow, index / FLOW_WAYS);
+	count(hot, flow, index / (2 * FLOW_WAYS));
 }
 
 static void play_honest(struct input *in)

@@ -253,11 +253,16 @@ static void test_eviction_after_read(const void *data)
 	meter_free(meter);
 }
 
+static uint32_t n_cpus(void)
+{
+	return sysconf(_SC_NPROCESSORS_CONF);
+}
+
 /* How full the table of this CPU can be before flows push each other out. */
 static void test_load(const void *data)
 {
 	bool is_ipv6 = GPOINTER_TO_INT(data);
-	struct meter *meter = new_meter(16384, 0);
+	struct meter *meter = new_meter(8192 * n_cpus(), 0);
 	uint32_t groups = is_ipv6 ? meter->fetcher->groups6 : meter->fetcher->groups4;
 	uint32_t slots = groups * FLOW_WAYS, n = slots * 3 / 4;
 	struct flow_counters c;
@@ -308,7 +313,7 @@ static const struct meter_flow *in_second_group(struct meter *meter, bool is_ipv
 static void test_second_group(const void *data)
 {
 	bool is_ipv6 = GPOINTER_TO_INT(data);
-	struct meter *meter = new_meter(1024, 0);
+	struct meter *meter = new_meter(512 * n_cpus(), 0);
 	const struct meter_flow *flow;
 	struct frame frame;
 	uint32_t n, slot;
@@ -326,12 +331,62 @@ static void test_second_group(const void *data)
 	g_assert_cmpuint(meter_drain(meter), ==, 1);
 	g_assert_cmpuint(flow->slot, ==, slot);
 	g_assert_cmpuint(flow->metrics.packets, ==, 25);
-	/* what a cache does when a flow moved from slot to slot: whichever was not the last ends */
-	flow_fetcher_retire_others(meter->fetcher, slot);
-	meter_run(meter, &frame, &ingress, 1);
-	meter_drain(meter);
-	g_assert_cmpuint(flow->slot, ==, slot);
 	expect_conserved(meter);
+	meter_free(meter);
+}
+
+static bool is_same_slot(const struct flow_fetcher *f, bool is_ipv6, uint32_t a, uint32_t b)
+{
+	return is_ipv6 ? !memcmp(&f->slots6[a].key, &f->slots6[b].key, sizeof(struct flow_key6))
+		       : !memcmp(&f->slots4[a].key, &f->slots4[b].key, sizeof(struct flow_key4));
+}
+
+/* Of all slots those of this flow, but for its latest, are retired. Returns how many. */
+static uint32_t expect_others_retired(const struct flow_fetcher *f, bool is_ipv6, uint32_t slot)
+{
+	uint32_t n_slots = is_ipv6 ? f->n_slots6 : f->n_slots4, n = 0;
+
+	slot &= ~SLOT_IPV6;
+	for (uint32_t i = 0; i < n_slots; i++) {
+		const struct flow_hot *hot = is_ipv6 ? &f->slots6[i].hot : &f->slots4[i].hot;
+
+		if (!is_same_slot(f, is_ipv6, slot, i))
+			continue;
+		g_assert_cmpint(hot->retire == hot->gen, ==, i != slot);
+		n += i != slot;
+	}
+	return n;
+}
+
+/* A flow that two CPUs saw, in whichever group it lies on each. */
+static void test_other_cpus(const void *data)
+{
+	bool is_ipv6 = GPOINTER_TO_INT(data);
+	struct meter *meter = new_meter(512 * n_cpus(), 0);
+	uint32_t n = 512 * 3 / 4, n_others = 0;
+	GHashTableIter iter;
+	void *p;
+
+	if (n_cpus() < 2) {
+		g_test_skip("kernel: one CPU");
+		meter_free(meter);
+		return;
+	}
+	for (int cpu = 0; cpu < 2; cpu++) {
+		stay_on(cpu);
+		for (int round = 0; round < 20; round++)
+			send_flows(meter, is_ipv6, 0, n);
+	}
+	meter_drain(meter);
+	g_hash_table_iter_init(&iter, meter->flows);
+	while (g_hash_table_iter_next(&iter, &p, NULL)) {
+		uint32_t slot = ((struct meter_flow *)p)->slot;
+
+		flow_fetcher_retire_others(meter->fetcher, slot);
+		n_others += expect_others_retired(meter->fetcher, is_ipv6, slot);
+	}
+	/* nearly each lies on both; those in a second group are one in seven */
+	g_assert_cmpuint(n_others, >, n * 19 / 20);
 	meter_free(meter);
 }
 
@@ -648,6 +703,7 @@ int main(int argc, char **argv)
 	add_for_both_families("eviction-after-read", test_eviction_after_read);
 	add_for_both_families("load", test_load);
 	add_for_both_families("second-group", test_second_group);
+	add_for_both_families("other-cpus", test_other_cpus);
 	g_test_add_func("/table/long-flow-stays", test_long_flow_stays);
 	add_for_both_families("full-ring", test_full_ring);
 	add_for_both_families("retire", test_retire);
