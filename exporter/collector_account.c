@@ -36,7 +36,7 @@ void account_queued(struct collector *collector, const struct message *message, 
 	stats->queued_bytes = collector->queue.bytes;
 	stats->queued_messages = collector->queue.n;
 	add_queued(stats, message, sign);
-	if (!stats->queued_flows)
+	if (!collector->queue.n_flows)
 		collector->backlog_peak = 0;
 }
 

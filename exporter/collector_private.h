@@ -14,7 +14,8 @@
 #include "resolver.h"
 #include "transport.h"
 
-#define COLLECTOR_BATCH 64 /* messages that are sent at a time */
+#define COLLECTOR_BATCH		  64	/* messages that are sent at a time */
+#define COLLECTOR_SPREAD_RATE_MIN 20000 /* records per second */
 /* While nobody listens templates go so often: whoever comes back needs them. */
 #define COLLECTOR_REFUSED_REFRESH_NS NSEC_PER_SEC
 #define COLLECTOR_SENT		     512 /* datagrams remembered, to know which one an ICMP error speaks of */

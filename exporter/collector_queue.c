@@ -40,6 +40,7 @@ static void make_room(struct queue *queue, const struct message *message)
 		grow(queue);
 	queue->n++;
 	queue->bytes += queue_bytes_of(message);
+	queue->n_flows += message->n_flows;
 }
 
 void queue_push(struct queue *queue, struct message *message)
@@ -66,5 +67,6 @@ struct message *queue_take(struct queue *queue, uint32_t at)
 	queue->head++;
 	queue->n--;
 	queue->bytes -= queue_bytes_of(message);
+	queue->n_flows -= message->n_flows;
 	return message;
 }

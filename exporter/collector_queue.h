@@ -18,7 +18,8 @@ struct queue {
 	uint32_t head;
 	uint32_t n;
 	uint32_t mask;
-	uint64_t bytes; /* of all messages, by queue_bytes_of */
+	uint64_t bytes;	  /* of all messages, by queue_bytes_of */
+	uint64_t n_flows; /* of all messages */
 };
 
 /* What a message takes, with its header and the shares of its records. */

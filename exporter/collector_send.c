@@ -19,7 +19,6 @@
 #define ACK_SLOWEST_NS	 (2 * NSEC_PER_SEC)
 #define PACE_EVERY_NS	 (2 * NSEC_PER_MSEC) /* a few datagrams: fits any receive buffer */
 #define SPREAD_MS	 800
-#define SPREAD_RATE_MIN	 20000 /* records per second */
 
 static const struct transport_ops *ops_of(const struct collector *collector)
 {
@@ -255,14 +254,14 @@ bool send_is_pressed(const struct collector *collector)
  * max_rate the backlog is spread over a part of a second, as it was at its longest. */
 static uint32_t rate_of(struct collector *collector)
 {
-	uint64_t backlog = collector->stats.queued_flows;
+	uint64_t backlog = collector->queue.n_flows; /* not what went and is in doubt */
 
 	if (collector->settings->max_rate)
 		return collector->settings->max_rate;
 	if (!ops_of(collector)->templates_expire || send_is_pressed(collector))
 		return 0;
 	collector->backlog_peak = MAX(collector->backlog_peak, backlog);
-	return MAX(SPREAD_RATE_MIN, collector->backlog_peak * 1000 / SPREAD_MS);
+	return MAX(COLLECTOR_SPREAD_RATE_MIN, collector->backlog_peak * 1000 / SPREAD_MS);
 }
 
 static bool may_go(struct collector *collector, uint64_t now_ns)

@@ -294,6 +294,8 @@ static void test_in_doubt(const void *end_by)
 	}
 	g_assert_cmpuint(stats->queued_flows, ==, n);
 	g_assert_cmpuint(stats->sent_flows, ==, 0);
+	/* what comes now is spread as if nothing were in doubt */
+	g_assert_cmpuint(sender.collector->rate, <=, COLLECTOR_SPREAD_RATE_MIN);
 	last = &sender.collector->sent[(sender.collector->next_sent - 1) % COLLECTOR_SENT];
 	if (GPOINTER_TO_INT(end_by) == 0)
 		session_end(sender.collector);
