@@ -160,12 +160,14 @@ static int wait_room(struct dtls *dtls)
 {
 	struct transport *transport = &dtls->transport;
 
-	if (transport->blocked)
+	if (transport->blocked) {
 		transport->wake_ns =
 			transport_now_ns() +
 			(transport->blocked == EPERM ? FORBIDDEN_WAIT_NS : NO_BUFFER_WAIT_NS);
-	else
+	} else {
 		transport->want = POLLIN | POLLOUT;
+		transport->wake_ns = 0;
+	}
 	return 0;
 }
 
@@ -196,6 +198,12 @@ static enum transport_state handshake(struct dtls *dtls, GError **error)
 	return state;
 }
 
+static bool too_large(const struct dtls *dtls, ssize_t code)
+{
+	return code == GNUTLS_E_LARGE_PACKET ||
+	       (code == GNUTLS_E_PUSH_ERROR && dtls->error == EMSGSIZE);
+}
+
 /* Sends a heartbeat, or what is left of one: GnuTLS would take the next message for it, and drop
  * that. 1: gone, 0: later, negative errno. */
 static int send_beat(struct dtls *dtls)
@@ -209,6 +217,11 @@ static int send_beat(struct dtls *dtls)
 		return wait_room(dtls);
 	if (code >= 0)
 		return 1;
+	/* an error of the path that waited for whoever sends next: a beat is missed, no more */
+	if (too_large(dtls, code)) {
+		set_size(dtls);
+		return 1;
+	}
 	dtls->failed = true;
 	return code == GNUTLS_E_PUSH_ERROR ? -dtls->error : -EPROTO;
 }
@@ -263,7 +276,8 @@ static enum transport_state dtls_step(struct transport *transport, GError **erro
 		doubt(dtls, now_ns);
 	if (!dtls->heartbeat && now_ns >= dtls->renew_ns)
 		transport->expired = true;
-	transport->wake_ns = dtls->heartbeat ? dtls->beat_ns : dtls->renew_ns;
+	/* a heartbeat waits for the record that was begun, and that for room */
+	transport->wake_ns = !dtls->heartbeat ? dtls->renew_ns : dtls->pending ? 0 : dtls->beat_ns;
 	if (dtls->heartbeat && !beat(dtls, now_ns, error))
 		return TRANSPORT_FAILED;
 	return TRANSPORT_UP;
@@ -287,8 +301,7 @@ static int send_one(struct dtls *dtls, const struct transport_message *message)
 		return wait_room(dtls);
 	if (sent >= 0)
 		return 1;
-	if (sent != GNUTLS_E_LARGE_PACKET &&
-	    (sent != GNUTLS_E_PUSH_ERROR || dtls->error != EMSGSIZE)) {
+	if (!too_large(dtls, sent)) {
 		dtls->failed = true;
 		return sent == GNUTLS_E_PUSH_ERROR ? -dtls->error : -EPROTO;
 	}
@@ -338,7 +351,7 @@ static void dtls_close(struct transport *transport)
 	struct dtls *dtls = (struct dtls *)transport;
 
 	/* it would send the datagram that GnuTLS holds, too */
-	if (dtls->tls.shaken && !dtls->pending && !dtls->failed)
+	if (dtls->tls.shaken && !dtls->pending && !dtls->beating && !dtls->failed)
 		gnutls_bye(dtls->tls.session, GNUTLS_SHUT_WR);
 	tls_clear(&dtls->tls);
 	close(transport->fd);

@@ -2,7 +2,10 @@
 /* TLS and DTLS sessions of collector.c against openssl's and GnuTLS's own servers. */
 #include "config.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <glib.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +17,38 @@
 #include "harness.h"
 #include "tools.h"
 
+#define HEARTBEAT 24 /* content type, RFC 6520 3 */
+
 static char *folder;
+static int send_error; /* 0: none */
+static unsigned n_pings, n_pongs;
+
+/* In front of the C library's own. */
+ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+	static ssize_t (*real)(int, const void *, size_t, int);
+
+	if (!real)
+		real = dlsym(RTLD_NEXT, "send");
+	if (send_error) {
+		errno = send_error;
+		return -1;
+	}
+	n_pings += *(const uint8_t *)data == HEARTBEAT;
+	return real(fd, data, size, flags);
+}
+
+ssize_t recv(int fd, void *data, size_t size, int flags)
+{
+	static ssize_t (*real)(int, void *, size_t, int);
+	ssize_t got;
+
+	if (!real)
+		real = dlsym(RTLD_NEXT, "recv");
+	got = real(fd, data, size, flags);
+	n_pongs += got > 0 && *(uint8_t *)data == HEARTBEAT;
+	return got;
+}
 
 static char *in_folder(const char *name, const char *suffix)
 {
@@ -210,27 +244,45 @@ static void test_dtls_restart(void)
 	clock_set_source(NULL);
 }
 
-/* With heartbeats: answered for minutes the session lives on; a silent peer ends it. */
-static void test_dtls_heartbeat(void)
+/* A session with heartbeats; false: the test is skipped. */
+static bool begin_heartbeats(struct secure *s)
 {
 	g_autofree char *command = NULL, *found = NULL;
-	struct secure s;
 
 	found = g_find_program_in_path("gnutls-serv");
 	if (!found) {
 		g_test_skip("gnutls-serv is not installed (package gnutls-bin)");
-		return;
+		return false;
 	}
 	use_moving_clock();
-	begin(&s, TRANSPORT_DTLS, "client");
+	begin(s, TRANSPORT_DTLS, "client");
 	command = g_strdup_printf("gnutls-serv --udp --heartbeat --echo -p %u --x509certfile "
 				  "%s/good.pem --x509keyfile %s/good.key --x509cafile %s/ca.pem "
 				  "--require-client-cert",
-				  s.port, folder, folder, folder);
-	server_start(&s.server, command);
-	tools_wait_listener(SOCK_DGRAM, s.port);
-	sender_start(&s.sender);
-	WORK_UNTIL(&s.sender, NULL, sender_stats(&s.sender)->up);
+				  s->port, folder, folder, folder);
+	server_start(&s->server, command);
+	tools_wait_listener(SOCK_DGRAM, s->port);
+	sender_start(&s->sender);
+	WORK_UNTIL(&s->sender, NULL, sender_stats(&s->sender)->up);
+	WORK_UNTIL(&s->sender, NULL, sender_stats(&s->sender)->queued_messages == 0);
+	n_pings = n_pongs = 0;
+	return true;
+}
+
+static void end_heartbeats(struct secure *s)
+{
+	server_stop(&s->server);
+	end(s);
+	clock_set_source(NULL);
+}
+
+/* With heartbeats: answered for minutes the session lives on; a silent peer ends it. */
+static void test_dtls_heartbeat(void)
+{
+	struct secure s;
+
+	if (!begin_heartbeats(&s))
+		return;
 	for (int i = 0; i < 40; i++) {
 		move_clock(&s.sender, 5 * NSEC_PER_SEC);
 		for (int j = 0; j < 20; j++) {
@@ -247,9 +299,75 @@ static void test_dtls_heartbeat(void)
 	}
 	WORK_UNTIL(&s.sender, NULL, !sender_stats(&s.sender)->up);
 	g_assert_nonnull(strstr(sender_stats(&s.sender)->last_error, "heartbeat"));
-	server_stop(&s.server);
-	end(&s);
-	clock_set_source(NULL);
+	end_heartbeats(&s);
+}
+
+static void assert_answered(struct secure *s, int n_beats)
+{
+	for (int i = 0; i < n_beats; i++) {
+		unsigned before = n_pings;
+
+		move_clock(&s->sender, 5 * NSEC_PER_SEC);
+		WORK_UNTIL(&s->sender, NULL, n_pings > before && n_pongs == n_pings);
+	}
+	g_assert_true(sender_stats(&s->sender)->up);
+	g_assert_cmpuint(sender_stats(&s->sender)->sessions, ==, 1);
+}
+
+/* Nothing is due but the room. */
+static void assert_waits(struct secure *s)
+{
+	const struct transport *transport = s->sender.collector->transport;
+
+	for (int i = 0; i < 4; i++) {
+		move_clock(&s->sender, 3 * NSEC_PER_SEC);
+		g_assert_true(transport->want & POLLOUT);
+		g_assert_cmpuint(transport->wake_ns, ==, 0);
+	}
+}
+
+/* The socket has no room for more than one heartbeat: amid a record, amid a heartbeat. */
+static void test_dtls_no_room(void)
+{
+	struct secure s;
+
+	if (!begin_heartbeats(&s))
+		return;
+	send_error = EAGAIN;
+	move_clock(&s.sender, 5 * NSEC_PER_SEC);
+	assert_waits(&s);
+	send_error = 0;
+	assert_answered(&s, 5);
+	send_error = EAGAIN;
+	sender_give(&s.sender, 1);
+	assert_waits(&s);
+	send_error = 0;
+	WORK_UNTIL(&s.sender, NULL, sender_stats(&s.sender)->queued_messages == 0);
+	assert_answered(&s, 5);
+	/* what is left of a heartbeat goes with its session */
+	send_error = EAGAIN;
+	move_clock(&s.sender, 5 * NSEC_PER_SEC);
+	send_error = 0;
+	n_pings = 0;
+	session_end(s.sender.collector);
+	g_assert_cmpuint(n_pings, ==, 0);
+	end_heartbeats(&s);
+}
+
+/* A heartbeat meets the error that a datagram before it has left behind. */
+static void test_dtls_too_large(void)
+{
+	struct secure s;
+
+	if (!begin_heartbeats(&s))
+		return;
+	assert_answered(&s, 2);
+	send_error = EMSGSIZE;
+	move_clock(&s.sender, 5 * NSEC_PER_SEC);
+	g_assert_true(sender_stats(&s.sender)->up);
+	send_error = 0;
+	assert_answered(&s, 5);
+	end_heartbeats(&s);
 }
 
 /* What --check and start say of files that do not load. */
@@ -295,6 +413,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/tls/restart", test_tls_restart);
 	g_test_add_func("/dtls/restart", test_dtls_restart);
 	g_test_add_func("/dtls/heartbeat", test_dtls_heartbeat);
+	g_test_add_func("/dtls/no-room", test_dtls_no_room);
+	g_test_add_func("/dtls/too-large", test_dtls_too_large);
 	g_test_add_func("/tls/check", test_check);
 	status = g_test_run();
 	tools_remove_folder(folder);
