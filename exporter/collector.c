@@ -58,10 +58,11 @@ struct collector *collector_new(const struct settings_collector *settings, uint3
 void collector_log(struct collector *collector, enum log_level level, const char *format, ...)
 {
 	g_autofree char *text = NULL;
-	uint32_t n_untold;
+	uint32_t n_untold = 0;
 	va_list args;
 
-	if (!log_limit_take(&collector->log_limit, now_mono_ns(), &n_untold))
+	/* whoever goes is heard out */
+	if (!log_limit_take(&collector->log_limit, now_mono_ns(), &n_untold) && !collector->parting)
 		return;
 	va_start(args, format);
 	text = g_strdup_vprintf(format, args);

@@ -27,6 +27,10 @@ enum collector_loss {
 /* The places of a loss as metrics call them, by enum collector_loss. */
 extern const char *const collector_loss_names[COLLECTOR_N_LOSSES];
 
+struct collector_lost {
+	uint64_t messages, records, flows, packets, octets;
+};
+
 struct collector_stats {
 	uint64_t sent_messages;
 	uint64_t sent_bytes;
@@ -35,9 +39,7 @@ struct collector_stats {
 	uint64_t sent_packets; /* carried by the flow records */
 	uint64_t sent_octets;
 	uint64_t sent_templates; /* template messages */
-	struct {
-		uint64_t messages, records, flows, packets, octets;
-	} lost[COLLECTOR_N_LOSSES];
+	struct collector_lost lost[COLLECTOR_N_LOSSES];
 	uint64_t queued_bytes;
 	uint64_t queued_messages;
 	uint64_t queued_flows;

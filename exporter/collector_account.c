@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "clock.h"
@@ -181,9 +182,17 @@ static void lose_doubtful(struct collector *collector, uint32_t first, uint32_t 
 
 void account_give_up(struct collector *collector)
 {
+	const struct collector_lost *lost = &collector->stats.lost[COLLECTOR_LOST_SEND];
+	const struct collector_lost before = *lost;
 	uint32_t end = collector->next_sent;
 
 	lose_doubtful(collector, end - MIN(end, COLLECTOR_SENT), end);
+	if (lost->flows != before.flows)
+		collector_log(collector, LOG_LEVEL_WARNING,
+			      "%" PRIu64 " flows, %" PRIu64 " packets, %" PRIu64
+			      " octets were in doubt and count as lost",
+			      lost->flows - before.flows, lost->packets - before.packets,
+			      lost->octets - before.octets);
 }
 
 /* A datagram was refused, and with it what went in the same packet: the host that answers may have

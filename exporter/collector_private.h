@@ -83,7 +83,7 @@ struct collector {
 	uint64_t unrefused_ns; /* when the first datagram went since the last of them, 0: none */
 	uint64_t quiet_ns;     /* how long none must come until the collector counts as back */
 	uint64_t back_ns;      /* when it last did */
-	struct sent_datagram *sent; /* COLLECTOR_SENT of them, UDP only */
+	struct sent_datagram *sent; /* COLLECTOR_SENT of them, UDP and DTLS only */
 	uint32_t next_sent;
 	/* of those in doubt that are not remembered any more: sent_, and what is lost if they were
 	 * refused */

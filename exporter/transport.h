@@ -63,7 +63,8 @@ struct transport {
 	uint32_t max_message_size; /* of this path now */
 	uint64_t wake_ns;	   /* CLOCK_MONOTONIC: call step no later than this, 0: no need */
 	int n_held;		   /* see send */
-	int blocked;  /* errno why send gets no further though it should: ENOBUFS, ENOSPC, 0 */
+	/* errno why send gets no further though it should: ENOBUFS, ENOMEM, EPERM, ENOSPC, 0 */
+	int blocked;
 	bool expired; /* the session is to be renewed: a file's rotation, DTLS without heartbeat */
 	/* To be set before close: what the peer has not acknowledged goes again in another session,
 	 * so that the kernel must not deliver it too. */

@@ -4,7 +4,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
+#include <glib/gstdio.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
@@ -269,13 +272,50 @@ static void test_refused(void)
 	sink_clear(&sink);
 }
 
-/* What is in doubt, more than is remembered one by one, until one more is refused, the collector is
- * back, or the session ends. */
-static void test_in_doubt(const void *end_by)
+enum doubt_end { DOUBT_ENDS, DOUBT_REFUSED_AGAIN, DOUBT_TOO_LARGE, DOUBT_BACK };
+
+/* The last one that went with data in it; *n_flows: those of its packet. */
+static const struct sent_datagram *last_sent(const struct collector *collector, uint64_t *n_flows)
+{
+	const struct sent_datagram *last, *sent;
+	uint32_t i = collector->next_sent;
+
+	do {
+		last = &collector->sent[--i % COLLECTOR_SENT];
+	} while (!last->message.n_flows);
+	sent = last;
+	for (*n_flows = last->message.n_flows; sent->joined; *n_flows += sent->message.n_flows)
+		sent = &collector->sent[--i % COLLECTOR_SENT];
+	return last;
+}
+
+/* The session ends, and the log says how many flows that costs. */
+static void end_and_tell(struct sender *sender, uint64_t n_flows)
+{
+	g_autofree char *path = NULL, *text = NULL;
+	g_autofree char *expected = g_strdup_printf("test: %" PRIu64 " flows, ", n_flows);
+	int fd = g_file_open_tmp("udp-XXXXXX", &path, NULL), saved = dup(STDERR_FILENO);
+
+	g_assert_cmpint(fd, >=, 0);
+	dup2(fd, STDERR_FILENO);
+	session_end(sender->collector);
+	dup2(saved, STDERR_FILENO);
+	g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+	g_assert_nonnull(strstr(text, expected));
+	close(saved);
+	close(fd);
+	g_unlink(path);
+}
+
+/* What is in doubt, more than is remembered one by one, until one more is refused, one was too
+ * large, the collector is back, or the session ends. */
+static void test_in_doubt(const void *data)
 {
 	const uint64_t n = 2 * COLLECTOR_SENT * RECORDS_PER_MESSAGE;
+	const enum doubt_end end_by = GPOINTER_TO_INT(data);
 	const struct collector_stats *stats;
 	const struct sent_datagram *last;
+	uint64_t n_last;
 	struct sender sender;
 	struct sink sink;
 
@@ -296,16 +336,26 @@ static void test_in_doubt(const void *end_by)
 	g_assert_cmpuint(stats->sent_flows, ==, 0);
 	/* what comes now is spread as if nothing were in doubt */
 	g_assert_cmpuint(sender.collector->rate, <=, COLLECTOR_SPREAD_RATE_MIN);
-	last = &sender.collector->sent[(sender.collector->next_sent - 1) % COLLECTOR_SENT];
-	if (GPOINTER_TO_INT(end_by) == 0)
-		session_end(sender.collector);
-	else if (GPOINTER_TO_INT(end_by) == 1)
+	last = last_sent(sender.collector, &n_last);
+	switch (end_by) {
+	case DOUBT_TOO_LARGE:
+		account_refused(sender.collector, EMSGSIZE, last->header, last->header_size);
+		g_assert_cmpuint(stats->queued_flows, ==, n - n_last);
+		g_assert_cmpuint(stats->lost[COLLECTOR_LOST_SEND].flows, ==, n_last);
+		end_and_tell(&sender, n - n_last);
+		break;
+	case DOUBT_ENDS:
+		end_and_tell(&sender, n);
+		break;
+	case DOUBT_REFUSED_AGAIN:
 		account_refused(sender.collector, ECONNREFUSED, last->header, last->header_size);
-	else
+		break;
+	case DOUBT_BACK:
 		WORK_UNTIL(&sender, &sink, (move_clock(&sender, NSEC_PER_SEC), stats->up));
+	}
 	g_assert_cmpuint(stats->queued_flows, ==, 0);
 	g_assert_cmpuint(stats->queued_packets, ==, 0);
-	g_assert_cmpuint(stats->sent_flows, ==, GPOINTER_TO_INT(end_by) == 2 ? n : 0);
+	g_assert_cmpuint(stats->sent_flows, ==, end_by == DOUBT_BACK ? n : 0);
 	g_assert_cmpuint(stats->lost[COLLECTOR_LOST_SEND].flows + stats->sent_flows, ==, n);
 	g_assert_cmpuint(stats->lost[COLLECTOR_LOST_SEND].octets + stats->sent_octets, ==,
 			 n * OCTETS_PER_RECORD);
@@ -368,9 +418,13 @@ int main(int argc, char **argv)
 	g_test_add_func("/udp/spread", test_spread);
 	g_test_add_func("/udp/max-rate", test_max_rate);
 	g_test_add_func("/udp/refused", test_refused);
-	g_test_add_data_func("/udp/in-doubt/session-ends", GINT_TO_POINTER(0), test_in_doubt);
-	g_test_add_data_func("/udp/in-doubt/refused-again", GINT_TO_POINTER(1), test_in_doubt);
-	g_test_add_data_func("/udp/in-doubt/back", GINT_TO_POINTER(2), test_in_doubt);
+	g_test_add_data_func("/udp/in-doubt/session-ends", GINT_TO_POINTER(DOUBT_ENDS),
+			     test_in_doubt);
+	g_test_add_data_func("/udp/in-doubt/refused-again", GINT_TO_POINTER(DOUBT_REFUSED_AGAIN),
+			     test_in_doubt);
+	g_test_add_data_func("/udp/in-doubt/too-large", GINT_TO_POINTER(DOUBT_TOO_LARGE),
+			     test_in_doubt);
+	g_test_add_data_func("/udp/in-doubt/back", GINT_TO_POINTER(DOUBT_BACK), test_in_doubt);
 	g_test_add_func("/udp/rarely-refused", test_rarely_refused);
 	return g_test_run();
 }
