@@ -21,14 +21,13 @@ struct place_search {
 	size_t max;
 };
 
-/* VLAN ids that packets of upper have at the device lower under it; false: it is not under it. A
- * bond or bridge shows the packets of its ports. */
+/* Adds the VLAN ids that packets of upper have at the device lower under it; false: it is not under
+ * it. A bond or bridge shows the packets of its ports. */
 static bool is_under(const struct daemon *d, const struct interface *lower, uint32_t upper,
 		     struct signals_place *place)
 {
 	const struct interface *i;
 
-	*place = (struct signals_place){.ifindex = lower->ifindex};
 	for (int depth = 0; depth < 4 && upper; depth++) {
 		if (lower->ifindex == upper || lower->master == upper)
 			return true;
