@@ -221,7 +221,8 @@ static void stash_record(struct flow_fetcher *f, const void *data, uint32_t size
  * or is being written. */
 static void look_behind(const struct flow_fetcher *f, const void *data, size_t size)
 {
-	const struct flow_event *next = data + ((size + 7) & ~7ull) + BPF_RINGBUF_HDR_SZ;
+	const struct flow_event *next =
+		(const void *)((const char *)data + ((size + 7) & ~7ull) + BPF_RINGBUF_HDR_SZ);
 
 	if (next->type == FLOW_EVENT_SLOT4 && next->index < f->n_slots4)
 		__builtin_prefetch(&f->shadow4[next->index], 1);
