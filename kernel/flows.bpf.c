@@ -335,8 +335,9 @@ int egress_flow_parse(struct __sk_buff *skb)
 	return meter(skb, FLOW_EGRESS);
 }
 
-/* Run by user space: ties jiffies to CLOCK_MONOTONIC. */
-SEC("tc")
+/* Run by user space: ties jiffies to CLOCK_MONOTONIC. Of a type that every kernel can run without an
+ * skb: tc's would be freed as a drop on lo each time. */
+SEC("flow_dissector")
 int sample_clock(struct __sk_buff *skb)
 {
 	sampled_jiffies = bpf_jiffies64();

@@ -16,7 +16,7 @@ in_ns c ip route add default via 10.9.2.1
 in_ns b sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 daemon_config "$work/bpflowd.yaml" <<-END
 	metering:
-	  interfaces: [veth1, out0]
+	  interfaces: [veth1, out0, lo]
 	  drain_interval: 100ms
 	  active_timeout: 600s
 	  idle_timeout: 300s
@@ -95,5 +95,9 @@ asked=(destinationTransportPort 53)
 becomes "${asked[@]}" dnsAnsweredCount add 3 "DNS: three answers"
 is "$(flows "${asked[@]}" dnsQuestionName first)" '"www.example.org"' "DNS: the name"
 within "$(flows "${asked[@]}" dnsMinimumLatencyMicroseconds min)" 20000 30000 "DNS: 20 ms"
+
+# what the daemon itself does is no traffic (tests/e2e/idle.sh)
+ctl show flows --json >"$work/flows"
+is "$(grep -c '"ethernetType": 4,' "$work/flows")" 0 "no drops of its own on lo"
 check "SIGTERM ends it with status 0" daemon_stop
 done_testing
