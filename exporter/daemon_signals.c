@@ -66,6 +66,14 @@ static size_t places(void *user, uint8_t netns, uint32_t ifindex, struct signals
 	return search.n;
 }
 
+static const char *interface_name(void *user, uint8_t netns, uint32_t ifindex)
+{
+	const struct daemon *d = user;
+	const struct interface *i = interfaces_get(d->interfaces, netns, ifindex);
+
+	return i ? i->name : "";
+}
+
 static const char *drop_cause_name(void *user, uint32_t cause)
 {
 	struct daemon *d = user;
@@ -83,7 +91,7 @@ void daemon_signals_prepare(struct daemon *d)
 
 void daemon_signals_start(struct daemon *d)
 {
-	const struct signals_callbacks callbacks = {places, d};
+	const struct signals_callbacks callbacks = {places, interface_name, d};
 
 	d->signals = signals_new(d->cache, &callbacks);
 }
@@ -122,20 +130,13 @@ static char *reason_text(const struct daemon *d, uint32_t cause)
 	return *name ? g_strdup(name) : g_strdup_printf("%u", cause);
 }
 
-static const char *interface_text(const struct daemon *d, const struct signals_drops *drops)
-{
-	const struct interface *i = interfaces_get(d->interfaces, drops->netns, drops->ifindex);
-
-	return i ? i->name : "";
-}
-
 static void add_drops(void *user, const struct signals_drops *drops)
 {
 	struct drops_report *report = user;
 	const struct daemon *d = report->daemon;
 	g_autofree char *reason = reason_text(d, drops->cause);
 
-	report_drops(report->metrics, reason, interface_text(d, drops),
+	report_drops(report->metrics, reason, drops->interface,
 		     interfaces_netns_name(d->interfaces, drops->netns), drops->packets,
 		     drops->bytes);
 }
@@ -187,7 +188,7 @@ static void list_drops(void *user, const struct signals_drops *drops)
 	g_autofree char *reason = reason_text(d, drops->cause);
 
 	json_array_append_new(report->list,
-			      view_drop(drops->cause, reason, interface_text(d, drops),
+			      view_drop(drops->cause, reason, drops->interface,
 					interfaces_netns_name(d->interfaces, drops->netns),
 					drops->packets, drops->bytes));
 }

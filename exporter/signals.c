@@ -14,6 +14,7 @@
 
 #define WAITING_MAX (8u << 20) /* octets; then events are applied before their drain ends */
 #define EARLY_MAX   16384      /* 1 MiB */
+#define DROPS_MAX   4096       /* interfaces and causes that are told apart */
 #define PLACES_MAX  64
 
 /* A handshake whose flow is not there yet. */
@@ -27,7 +28,7 @@ struct signals {
 	struct signals_callbacks callbacks;
 	struct signals_stats stats;
 	GByteArray *waiting; /* per event: size as uint64_t, event, up to a multiple of 8 */
-	GArray *early;	     /* struct early_rtt */
+	GArray *early;	     /* struct early_rtt; both have all their memory from the start */
 	guint n_early;	     /* of them, those whose drain is over */
 	GHashTable *drops;   /* set of struct signals_drops */
 };
@@ -38,15 +39,15 @@ static unsigned int drops_hash(const void *p)
 {
 	const struct signals_drops *d = p;
 
-	return (d->ifindex << 8 ^ d->cause ^ (uint32_t)d->netns << 1 ^ d->direction) * 2654435761u;
+	return g_str_hash(d->interface) ^ (d->cause << 8 ^ d->netns) * 2654435761u;
 }
 
 static int drops_equal(const void *p, const void *q)
 {
 	const struct signals_drops *a = p, *b = q;
 
-	return a->ifindex == b->ifindex && a->cause == b->cause && a->netns == b->netns &&
-	       a->direction == b->direction;
+	return a->cause == b->cause && a->netns == b->netns &&
+	       g_str_equal(a->interface, b->interface);
 }
 
 struct signals *signals_new(struct cache *cache, const struct signals_callbacks *callbacks)
@@ -55,8 +56,8 @@ struct signals *signals_new(struct cache *cache, const struct signals_callbacks 
 
 	s->cache = cache;
 	s->callbacks = *callbacks;
-	s->waiting = g_byte_array_new();
-	s->early = g_array_new(false, false, sizeof(struct early_rtt));
+	s->waiting = g_byte_array_sized_new(WAITING_MAX);
+	s->early = g_array_sized_new(false, false, sizeof(struct early_rtt), EARLY_MAX);
 	s->drops = g_hash_table_new_full(drops_hash, drops_equal, g_free, NULL);
 	histogram_init(&s->stats.dns_latency);
 	histogram_init(&s->stats.server_rtt);
@@ -97,7 +98,7 @@ void signals_event(void *user, const struct flow_event *event, size_t size)
 
 	if (!is_whole(event, size))
 		return;
-	if (s->waiting->len > WAITING_MAX)
+	if (s->waiting->len + sizeof(head) + size + sizeof(zero) > WAITING_MAX)
 		apply_waiting(s);
 	g_byte_array_append(s->waiting, (const uint8_t *)&head, sizeof(head));
 	g_byte_array_append(s->waiting, (const uint8_t *)event, size);
@@ -106,12 +107,17 @@ void signals_event(void *user, const struct flow_event *event, size_t size)
 
 static void count_drops(struct signals *s, const struct flow_id *id, const struct pkt_drops *drops)
 {
-	struct signals_drops key = {.netns = id->netns,
-				    .direction = id->direction,
-				    .ifindex = id->ifindex,
-				    .cause = drops->latest_cause};
-	struct signals_drops *total = g_hash_table_lookup(s->drops, &key);
+	struct signals_drops key = {.netns = id->netns, .cause = drops->latest_cause}, *total;
 
+	if (s->callbacks.name)
+		g_strlcpy(key.interface,
+			  s->callbacks.name(s->callbacks.user, id->netns, id->ifindex),
+			  sizeof(key.interface));
+	total = g_hash_table_lookup(s->drops, &key);
+	if (!total && g_hash_table_size(s->drops) >= DROPS_MAX) {
+		key.interface[0] = '\0';
+		total = g_hash_table_lookup(s->drops, &key);
+	}
 	if (!total) {
 		total = g_memdup2(&key, sizeof(key));
 		g_hash_table_add(s->drops, total);

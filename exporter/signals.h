@@ -31,6 +31,8 @@ struct signals_callbacks {
 	 */
 	size_t (*places)(void *user, uint8_t netns, uint32_t ifindex, struct signals_place *places,
 			 size_t max);
+	/* What the interface is called, "" if unknown. May be NULL. */
+	const char *(*name)(void *user, uint8_t netns, uint32_t ifindex);
 	void *user;
 };
 
@@ -43,10 +45,10 @@ void signals_event(void *user, const struct flow_event *event, size_t size);
 /* Brings what waits into the cache: after each drain, before cache_expire. */
 void signals_apply(struct signals *signals);
 
+/* By name: indices of sessions that come and go are without end. */
 struct signals_drops {
 	uint8_t netns;
-	uint8_t direction;
-	uint32_t ifindex; /* where the flow is counted, 0: unknown */
+	char interface[16]; /* where the flow is counted, "": unknown, or one more than we list */
 	uint32_t cause;
 	uint64_t packets;
 	uint64_t bytes;

@@ -31,16 +31,25 @@ static size_t on_places(void *user, uint8_t netns, uint32_t ifindex, struct sign
 	return 1;
 }
 
+static const char *on_name(void *user, uint8_t netns, uint32_t ifindex)
+{
+	static char name[16];
+
+	/* of an index that is far up: a session, which had another one before */
+	g_snprintf(name, sizeof(name), "ppp%u", ifindex < 100000 ? ifindex : ifindex % 100000 % 2);
+	return name;
+}
+
 static void set_up(void)
 {
 	const struct cache_config config = {
 		.max_flows = 100, .active_timeout_ns = 60 * SECOND, .idle_timeout_ns = 15 * SECOND};
 	const struct cache_callbacks callbacks = {on_export, on_retire, NULL};
-	const struct signals_callbacks places = {on_places, NULL};
+	const struct signals_callbacks told = {on_places, on_name, NULL};
 
 	memset(&place, 0, sizeof(place));
 	cache = cache_new(&config, &callbacks);
-	signals = signals_new(cache, &places);
+	signals = signals_new(cache, &told);
 }
 
 static void tear_down(void)
@@ -222,6 +231,46 @@ static void test_drop_totals(void)
 	tear_down();
 }
 
+static void count_total(void *user, const struct signals_drops *drops)
+{
+	struct signals_drops *sum = user;
+
+	sum->cause++; /* how many there are */
+	sum->packets += drops->packets;
+	if (!*drops->interface)
+		sum->bytes += drops->bytes;
+}
+
+/* Sessions come and go: what is told of them grows with their names, and no further than to a
+ * bound. */
+static void test_drop_names(void)
+{
+	struct signals_drops sum = {0};
+
+	set_up();
+	for (uint32_t i = 0; i < 50; i++) {
+		struct flow_key6 key = key_of(100000 + i, 0, 1000);
+
+		drop(&key, 7, false);
+	}
+	signals_apply(signals);
+	signals_foreach_drops(signals, count_total, &sum);
+	g_assert_cmpuint(sum.cause, ==, 2);
+	g_assert_cmpuint(sum.packets, ==, 100);
+	for (uint32_t i = 0; i < 5000; i++) {
+		struct flow_key6 key = key_of(10 + i, 0, 1000);
+
+		drop(&key, 7, false);
+	}
+	signals_apply(signals);
+	sum = (struct signals_drops){0};
+	signals_foreach_drops(signals, count_total, &sum);
+	g_assert_cmpuint(sum.cause, ==, 4097);
+	g_assert_cmpuint(sum.packets, ==, 10100);
+	g_assert_cmpuint(sum.bytes, ==, (5002 - 4096) * 80);
+	tear_down();
+}
+
 static bool dns_observed; /* the query of the events that follow */
 
 static void dns(enum flow_dns_kind kind, const struct flow_key6 *flow_key,
@@ -384,6 +433,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/signals/drop-unsure", test_drop_unsure);
 	g_test_add_func("/signals/drop-unsure-elsewhere", test_drop_unsure_elsewhere);
 	g_test_add_func("/signals/drop-totals", test_drop_totals);
+	g_test_add_func("/signals/drop-names", test_drop_names);
 	g_test_add_func("/signals/dns", test_dns);
 	g_test_add_func("/signals/dns-uncounted", test_dns_uncounted);
 	g_test_add_func("/signals/rtt", test_rtt);
