@@ -18,7 +18,6 @@
 struct collector;
 
 enum collector_loss {
-	COLLECTOR_LOST_ENCODE,
 	COLLECTOR_LOST_QUEUE,
 	COLLECTOR_LOST_SEND,
 	COLLECTOR_N_LOSSES
@@ -75,9 +74,6 @@ void collector_set_settings(struct collector *collector, const struct settings_c
 
 /* Takes a reference. Never blocks; a full queue drops its oldest data message and counts it. */
 void collector_enqueue(struct collector *collector, struct message *message);
-
-/* A record for it could not be encoded. */
-void collector_lose(struct collector *collector, const struct record_share *share);
 
 /* Sends templates and options anew (options changed). */
 void collector_refresh(struct collector *collector);

@@ -18,7 +18,6 @@
 #define QUIET_FORGET_NS (600 * NSEC_PER_SEC)
 
 const char *const collector_loss_names[COLLECTOR_N_LOSSES] = {
-	[COLLECTOR_LOST_ENCODE] = "encode",
 	[COLLECTOR_LOST_QUEUE] = "queue",
 	[COLLECTOR_LOST_SEND] = "send",
 };
@@ -57,14 +56,6 @@ void account_lost(struct collector *collector, const struct message *message,
 		  enum collector_loss loss)
 {
 	add_lost(&collector->stats, message, loss);
-}
-
-void collector_lose(struct collector *collector, const struct record_share *share)
-{
-	collector->stats.lost[COLLECTOR_LOST_ENCODE].records++;
-	collector->stats.lost[COLLECTOR_LOST_ENCODE].flows += share->n_flows;
-	collector->stats.lost[COLLECTOR_LOST_ENCODE].packets += share->n_packets;
-	collector->stats.lost[COLLECTOR_LOST_ENCODE].octets += share->n_octets;
 }
 
 void account_sent(struct collector_stats *stats, const struct message *message, int sign,

@@ -76,12 +76,12 @@ static void log_collector(void *user, const struct collector *collector,
 
 	log_info("statistics: collector %s: %s; %" PRIu64 " flows with %" PRIu64 " packets sent in "
 		 "%" PRIu64 " messages, %" PRIu64 " flows with %" PRIu64 " packets queued; packets "
-		 "lost: %" PRIu64 " in the queue, %" PRIu64 " in sending, %" PRIu64
-		 " in encoding; %" PRIu64 " not meant for it",
+		 "lost: %" PRIu64 " in the queue, %" PRIu64 " in sending; %" PRIu64
+		 " not meant for it",
 		 collector_settings(collector)->name, s->up ? "up" : "down", s->sent_flows,
 		 s->sent_packets, s->sent_messages, s->queued_flows, s->queued_packets,
 		 s->lost[COLLECTOR_LOST_QUEUE].packets, s->lost[COLLECTOR_LOST_SEND].packets,
-		 s->lost[COLLECTOR_LOST_ENCODE].packets, skipped->packets);
+		 skipped->packets);
 }
 
 /* A line for each thing; all of it is on /metrics in more detail. */

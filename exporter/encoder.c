@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What both encoders share: which records a flow makes, the counted message body and the header in
- * front of it. Above: record.c, template.c; below: ipfix.c, netflow9.c.
+ * Which records a flow makes, the counted message body and the header in front of it. Above:
+ * record.c, template.c; below: plan.c writes records, ipfix.c and netflow9.c templates.
  */
 #include "config.h"
 
@@ -13,16 +13,16 @@
 #include "ipfix.h"
 #include "netflow9.h"
 #include "options_encode.h"
+#include "plan.h"
 #include "sets.h"
 
 struct encoder {
 	struct encoder_config config;
-	const struct encoder_format_ops *ops;
-	void *format;
 	struct plan *plans; /* one per record of the template, in its order */
+	struct sets sets;   /* the open message */
+	GArray *shares;	    /* struct record_share, of it */
+	uint64_t base_ms;   /* NetFlow v9: of it */
 	GPtrArray *templates;
-	GArray *shares;	  /* struct record_share, of the open message */
-	uint64_t base_ms; /* NetFlow v9: of the open message */
 };
 
 struct message *message_new(enum message_kind kind, const uint8_t *body, size_t size)
@@ -87,32 +87,36 @@ static bool make_plans(struct encoder *encoder, GError **error)
 	return true;
 }
 
+static bool make_templates(struct encoder *encoder, GError **error)
+{
+	const struct encoder_config *config = &encoder->config;
+
+	options_type_records(config, encoder->templates);
+	if (config->format == ENCODER_NETFLOW9)
+		netflow9_templates(config, encoder->plans, encoder->templates);
+	else if (!ipfix_templates(config, encoder->plans, encoder->templates, error))
+		return false;
+	options_templates(config, encoder->templates);
+	return true;
+}
+
 struct encoder *encoder_new(const struct encoder_config *config, GError **error)
 {
 	struct encoder *encoder = g_new0(struct encoder, 1);
 	GError *problem = NULL; /* libfixbuf can't do without one */
 
 	encoder->config = *config;
-	encoder->ops = config->format == ENCODER_NETFLOW9 ? &netflow9_ops : &ipfix_ops;
 	encoder->base_ms = config->boot_real_ms;
 	encoder->templates = g_ptr_array_new_with_free_func((GDestroyNotify)message_unref);
 	encoder->shares = g_array_new(FALSE, FALSE, sizeof(struct record_share));
-	if (make_plans(encoder, &problem))
-		encoder->format = encoder->ops->new (config, encoder->plans,
-						     config->template->records->len, &problem);
-	if (!encoder->format) {
-		g_propagate_error(error, problem);
-		encoder_free(encoder);
-		return NULL;
+	if (make_plans(encoder, &problem)) {
+		sets_init(&encoder->sets, config->format, config->max_message_size);
+		if (make_templates(encoder, &problem))
+			return encoder;
 	}
-	options_type_records(config, encoder->templates);
-	if (!encoder->ops->templates(encoder->format, encoder->templates, &problem)) {
-		g_propagate_error(error, problem);
-		encoder_free(encoder);
-		return NULL;
-	}
-	options_templates(config, encoder->templates);
-	return encoder;
+	g_propagate_error(error, problem);
+	encoder_free(encoder);
+	return NULL;
 }
 
 unsigned int encoder_count_ids(const struct template *template)
@@ -124,10 +128,9 @@ void encoder_free(struct encoder *encoder)
 {
 	if (!encoder)
 		return;
-	if (encoder->format)
-		encoder->ops->free(encoder->format);
 	g_ptr_array_unref(encoder->templates);
 	g_array_unref(encoder->shares);
+	sets_clear(&encoder->sets);
 	g_free(encoder->plans);
 	g_free(encoder);
 }
@@ -137,47 +140,34 @@ static void skip_uptime(const struct encoder *encoder, struct message *message)
 	message->uptime_skip_ms = encoder->base_ms - encoder->config.boot_real_ms;
 }
 
-static void refuse(const struct encoder *encoder, const struct record_share *share)
-{
-	if (encoder->config.refused)
-		encoder->config.refused(encoder->config.user, share);
-}
-
 void encoder_flush(struct encoder *encoder)
 {
-	const struct record_share *shares = (const struct record_share *)encoder->shares->data;
-	struct message *message = encoder->ops->take(encoder->format);
+	struct message *message = sets_take(&encoder->sets, MESSAGE_DATA);
 
-	if (message) {
-		g_assert(message->n_records == encoder->shares->len);
-		message_set_shares(message, shares);
-		skip_uptime(encoder, message);
-		encoder->config.emit(encoder->config.user, message);
-	} else {
-		for (unsigned int i = 0; i < encoder->shares->len; i++)
-			refuse(encoder, &shares[i]);
-	}
+	if (!message)
+		return;
+	g_assert(message->n_records == encoder->shares->len);
+	message_set_shares(message, (const struct record_share *)encoder->shares->data);
+	skip_uptime(encoder, message);
 	g_array_set_size(encoder->shares, 0);
+	encoder->config.emit(encoder->config.user, message);
 }
 
 static void append(struct encoder *encoder, const struct template_record *chosen,
 		   const struct flow_record *record, const struct record_share *share)
 {
-	unsigned int index = chosen->id - encoder->plans[0].id;
-	const struct plan *plan = &encoder->plans[index];
+	const struct plan *plan = &encoder->plans[chosen->id - encoder->plans[0].id];
+	uint32_t size = plan_size(plan, record);
+	uint8_t *at;
 
-	enum encoder_result result;
-
-	result = encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
-	if (result == ENCODER_FULL) {
+	if (!sets_record(&encoder->sets, plan->id, size)) {
 		encoder_flush(encoder);
-		result = encoder->ops->append(encoder->format, plan, record, encoder->base_ms);
-		g_assert(result != ENCODER_FULL); /* plan_init saw to it */
+		if (!sets_record(&encoder->sets, plan->id, size))
+			g_error("a record of %u octets", size); /* plan_init saw to it */
 	}
-	if (result == ENCODER_APPENDED)
-		g_array_append_val(encoder->shares, *share);
-	else
-		refuse(encoder, share);
+	at = wire_take(&encoder->sets.wire, size);
+	g_assert(plan_write(plan, record, encoder->base_ms, at) == at + size);
+	g_array_append_val(encoder->shares, *share);
 }
 
 /* All times of a NetFlow v9 message count from one instant. */

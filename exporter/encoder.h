@@ -2,8 +2,7 @@
 /*
  * An encode group: one (template, format, message size). Encodes each record once; the bodies of
  * messages are shared by every collector of the group, which puts its own header in front (RFC
- * 7011 10.3.5 allows the duplication). Two implementations: ipfix.c, netflow9.c. Pure: no socket,
- * time is an argument.
+ * 7011 10.3.5 allows the duplication). Pure: no socket, time is an argument.
  */
 #ifndef BPFLOWD_ENCODER_H
 #define BPFLOWD_ENCODER_H
@@ -68,8 +67,6 @@ struct encoder_config {
 	uint64_t boot_real_ms;	   /* Unix time of boot: base of NetFlow v9 times */
 	/* Takes a finished message; the reference passes to the callee. */
 	void (*emit)(void *user, struct message *message);
-	/* A record that could not be encoded, and is lost. NULL: nobody counts them. */
-	void (*refused)(void *user, const struct record_share *share);
 	void *user;
 };
 

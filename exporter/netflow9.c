@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* NetFlow v9: the same records as IPFIX, written from the same table. */
+/* NetFlow v9: the same records as IPFIX, with templates and times of its own. */
 #include "config.h"
 
 #include "netflow9.h"
@@ -7,13 +7,6 @@
 #include "sets.h"
 
 #define BASE_STEP_MS_LOG2 30 /* 12.4 days */
-
-struct netflow9 {
-	const struct plan *plans;
-	unsigned int n_plans;
-	uint32_t max_message_size;
-	struct sets sets;
-};
 
 uint64_t netflow9_base_ms(uint64_t boot_real_ms, uint64_t end_ms)
 {
@@ -24,53 +17,14 @@ uint64_t netflow9_base_ms(uint64_t boot_real_ms, uint64_t end_ms)
 	return steps > 2 ? boot_real_ms + ((steps - 2) << BASE_STEP_MS_LOG2) : boot_real_ms;
 }
 
-static void *netflow9_new(const struct encoder_config *config, const struct plan *plans,
-			  unsigned int n_plans, GError **error)
+void netflow9_templates(const struct encoder_config *config, const struct plan *plans,
+			GPtrArray *messages)
 {
-	struct netflow9 *self = g_new0(struct netflow9, 1);
-
-	self->plans = plans;
-	self->n_plans = n_plans;
-	self->max_message_size = config->max_message_size;
-	sets_init(&self->sets, ENCODER_NETFLOW9, config->max_message_size);
-	return self;
-}
-
-static void netflow9_free(void *format)
-{
-	struct netflow9 *self = format;
-
-	sets_clear(&self->sets);
-	g_free(self);
-}
-
-static enum encoder_result netflow9_append(void *format, const struct plan *plan,
-					   const struct flow_record *record, uint64_t base_ms)
-{
-	struct netflow9 *self = format;
-
-	if (!sets_record(&self->sets, plan->id, plan->fixed_size))
-		return ENCODER_FULL;
-	plan_write(plan, record, base_ms, &self->sets.wire);
-	return ENCODER_APPENDED;
-}
-
-static struct message *netflow9_take(void *format)
-{
-	struct netflow9 *self = format;
-
-	return sets_take(&self->sets, MESSAGE_DATA);
-}
-
-/* RFC 3954 5.2 */
-static bool netflow9_templates(void *format, GPtrArray *messages, GError **error)
-{
-	struct netflow9 *self = format;
 	struct sets sets;
 
-	sets_init(&sets, ENCODER_NETFLOW9, self->max_message_size);
-	for (unsigned int i = 0; i < self->n_plans; i++) {
-		const struct plan *plan = &self->plans[i];
+	sets_init(&sets, ENCODER_NETFLOW9, config->max_message_size);
+	for (unsigned int i = 0; i < config->template->records->len; i++) {
+		const struct plan *plan = &plans[i];
 
 		sets_record_into(&sets, SET_V9_TEMPLATES, 4 + 4 * plan->n_fields, MESSAGE_TEMPLATES,
 				 messages);
@@ -83,13 +37,4 @@ static bool netflow9_templates(void *format, GPtrArray *messages, GError **error
 	}
 	sets_take_into(&sets, MESSAGE_TEMPLATES, messages);
 	sets_clear(&sets);
-	return true;
 }
-
-const struct encoder_format_ops netflow9_ops = {
-	.new = netflow9_new,
-	.free = netflow9_free,
-	.append = netflow9_append,
-	.take = netflow9_take,
-	.templates = netflow9_templates,
-};

@@ -33,18 +33,6 @@ static void emit(void *user, struct message *message)
 	message_unref(message);
 }
 
-/* It could not: none of them gets the record. */
-static void refused(void *user, const struct record_share *share)
-{
-	struct encode_group *g = user;
-
-	for (guint i = 0; i < g->members->len; i++) {
-		struct output *o = g_ptr_array_index(g->members, i);
-
-		collector_lose(o->collector, share);
-	}
-}
-
 /* What collectors must have in common to share an encoder, beside the template itself. */
 static char *group_key(const struct settings_collector *c)
 {
@@ -98,7 +86,6 @@ static struct encode_group *add(struct outputs *o, const struct settings_collect
 		.max_message_size = MIN(c->max_message_size, UINT16_MAX),
 		.boot_real_ms = o->boot_real_ms,
 		.emit = emit,
-		.refused = refused,
 		.user = g,
 	};
 	uint32_t n_ids = encoder_count_ids(c->loaded);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "text.h"
+#include "wire.h"
 
 #define NTP_UNIX_OFFSET 2208988800ull /* seconds from 1900 to 1970 (RFC 5905 6) */
 
@@ -75,7 +76,6 @@ bool plan_init(struct plan *plan, const struct template_record *record, uint32_t
 			.offset = from->field->offset,
 			.length = from->length,
 			.op = choose_op(from->field, from->length),
-			.swap = from->field->type == FIELD_IPV4,
 		};
 		if (from->length == FIELD_VARIABLE)
 			plan->n_variable++;
@@ -84,6 +84,14 @@ bool plan_init(struct plan *plan, const struct template_record *record, uint32_t
 	}
 	plan->min_size = plan->fixed_size + plan->n_variable;
 	return limit_texts(plan, room, error);
+}
+
+/* At most field->length octets. */
+static size_t copy_text(const struct plan_field *field, const struct flow_record *record, char *out)
+{
+	const char *text = (const char *)record + field->offset;
+
+	return text_copy(out, field->length, text, field->field->size);
 }
 
 uint32_t plan_size(const struct plan *plan, const struct flow_record *record)
@@ -99,7 +107,7 @@ uint32_t plan_size(const struct plan *plan, const struct flow_record *record)
 
 		if (field->op != PLAN_VARIABLE)
 			continue;
-		length = plan_text(field, record, text);
+		length = copy_text(field, record, text);
 		size += length + (length < 255 ? 1 : 3);
 	}
 	return size;
@@ -115,8 +123,9 @@ static uint64_t to_ntp(uint64_t unix_ns)
 	return seconds << 32 | fraction;
 }
 
-uint64_t plan_number(const struct plan_field *field, const struct flow_record *record,
-		     uint64_t base_ms)
+/* Numbers that need care. */
+static uint64_t number(const struct plan_field *field, const struct flow_record *record,
+		       uint64_t base_ms)
 {
 	uint64_t value = field_number(field->field, record);
 	uint64_t max = field->length < 8 ? (1ull << 8 * field->length) - 1 : UINT64_MAX;
@@ -136,59 +145,82 @@ uint64_t plan_number(const struct plan_field *field, const struct flow_record *r
 	}
 }
 
-size_t plan_text(const struct plan_field *field, const struct flow_record *record, char *out)
+static uint8_t *write_text(const struct plan_field *field, const struct flow_record *record,
+			   uint8_t *at)
 {
-	const char *text = (const char *)record + field->offset;
+	size_t used = copy_text(field, record, (char *)at);
 
-	return text_copy(out, field->length, text, field->field->size);
-}
-
-static void write_text(const struct plan_field *field, const struct flow_record *record,
-		       struct wire *wire)
-{
-	uint8_t *at = wire_take(wire, field->length);
-	size_t used;
-
-	if (!at)
-		return;
-	used = plan_text(field, record, (char *)at);
 	memset(at + used, 0, field->length - used);
+	return at + field->length;
 }
 
-static void write_variable(const struct plan_field *field, const struct flow_record *record,
-			   struct wire *wire)
+static uint8_t *write_variable(const struct plan_field *field, const struct flow_record *record,
+			       uint8_t *at)
 {
 	char text[RECORD_DNS_NAME_MAX];
-	size_t length = plan_text(field, record, text);
+	size_t length = copy_text(field, record, text);
 
 	if (length < 255) {
-		wire_put(wire, length, 1);
+		*at++ = length;
 	} else {
-		wire_put(wire, 255, 1);
-		wire_put(wire, length, 2);
+		*at++ = 255;
+		wire_store(at, length, 2);
+		at += 2;
 	}
-	wire_put_bytes(wire, text, length);
+	memcpy(at, text, length);
+	return at + length;
 }
 
-void plan_write(const struct plan *plan, const struct flow_record *record, uint64_t base_ms,
-		struct wire *wire)
+static uint8_t *write_field(const struct plan_field *field, const struct flow_record *record,
+			    uint64_t base_ms, uint8_t *at)
+{
+	switch (field->op) {
+	case PLAN_TEXT:
+		return write_text(field, record, at);
+	case PLAN_VARIABLE:
+		return write_variable(field, record, at);
+	case PLAN_COPY:
+		memcpy(at, (const uint8_t *)record + field->offset, field->length);
+		break;
+	default:
+		wire_store(at, number(field, record, base_ms), field->length);
+	}
+	return at + field->length;
+}
+
+/* What nearly every field is, in line. */
+uint8_t *plan_write(const struct plan *plan, const struct flow_record *record, uint64_t base_ms,
+		    uint8_t *at)
 {
 	for (unsigned int i = 0; i < plan->n_fields; i++) {
 		const struct plan_field *field = &plan->fields[i];
+		const uint8_t *from = (const uint8_t *)record + field->offset;
+		uint64_t u64;
+		uint32_t u32;
+		uint16_t u16;
 
 		switch (field->op) {
-		case PLAN_COPY:
-			wire_put_bytes(wire, (const uint8_t *)record + field->offset,
-				       field->length);
+		case PLAN_8:
+			*at++ = *from;
 			break;
-		case PLAN_TEXT:
-			write_text(field, record, wire);
+		case PLAN_16:
+			memcpy(&u16, from, sizeof(u16));
+			u16 = GUINT16_TO_BE(u16);
+			at = mempcpy(at, &u16, sizeof(u16));
 			break;
-		case PLAN_VARIABLE:
-			write_variable(field, record, wire);
+		case PLAN_32:
+			memcpy(&u32, from, sizeof(u32));
+			u32 = GUINT32_TO_BE(u32);
+			at = mempcpy(at, &u32, sizeof(u32));
+			break;
+		case PLAN_64:
+			memcpy(&u64, from, sizeof(u64));
+			u64 = GUINT64_TO_BE(u64);
+			at = mempcpy(at, &u64, sizeof(u64));
 			break;
 		default:
-			wire_put(wire, plan_value(field, record, base_ms), field->length);
+			at = write_field(field, record, base_ms, at);
 		}
 	}
+	return at;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A template record made ready for encoding: where each field lies in struct flow_record and what
- * is done to it on its way to the wire. Above: template.c; below: ipfix.c lays values out in host
- * order for libfixbuf, netflow9.c writes them itself.
+ * is done to it on its way to the wire. Both formats have the same records. Above: template.c;
+ * below: encoder.c.
  */
 #ifndef BPFLOWD_PLAN_H
 #define BPFLOWD_PLAN_H
@@ -12,7 +12,6 @@
 
 #include "encoder.h"
 #include "template.h"
-#include "wire.h"
 
 enum plan_op {
 	PLAN_COPY, /* octets as they are */
@@ -33,7 +32,6 @@ struct plan_field {
 	uint16_t offset; /* in struct flow_record */
 	uint16_t length; /* on the wire; PLAN_VARIABLE: the most octets of text */
 	uint8_t op;	 /* enum plan_op */
-	bool swap;	 /* octets that libfixbuf takes for a number (IPv4 address) */
 };
 
 struct plan {
@@ -54,42 +52,9 @@ bool plan_init(struct plan *plan, const struct template_record *record, uint32_t
 /* Octets of the record on the wire; what a later plan_write takes. */
 uint32_t plan_size(const struct plan *plan, const struct flow_record *record);
 
-/* Value of a field that is a number on the wire. base_ms: PLAN_UPTIME counts from there. */
-uint64_t plan_number(const struct plan_field *field, const struct flow_record *record,
-		     uint64_t base_ms);
-
-/* The same, quick for what needs no care. */
-static inline uint64_t plan_value(const struct plan_field *field, const struct flow_record *record,
-				  uint64_t base_ms)
-{
-	const uint8_t *at = (const uint8_t *)record + field->offset;
-	uint64_t u64;
-	uint32_t u32;
-	uint16_t u16;
-
-	switch (field->op) {
-	case PLAN_8:
-		return *at;
-	case PLAN_16:
-		memcpy(&u16, at, sizeof(u16));
-		return u16;
-	case PLAN_32:
-		memcpy(&u32, at, sizeof(u32));
-		return u32;
-	case PLAN_64:
-		memcpy(&u64, at, sizeof(u64));
-		return u64;
-	default:
-		return plan_number(field, record, base_ms);
-	}
-}
-
-/* Text of a PLAN_TEXT or PLAN_VARIABLE field, at most field->length octets into out; returns them.
- */
-size_t plan_text(const struct plan_field *field, const struct flow_record *record, char *out);
-
-/* Writes the record as it stands on the wire. */
-void plan_write(const struct plan *plan, const struct flow_record *record, uint64_t base_ms,
-		struct wire *wire);
+/* Writes the record as it stands on the wire: plan_size octets, for which `at` has room. Returns
+ * the end. base_ms: PLAN_UPTIME counts from there. */
+uint8_t *plan_write(const struct plan *plan, const struct flow_record *record, uint64_t base_ms,
+		    uint8_t *at);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records into sets, sets into bodies, and the padding between them. Above: netflow9.c,
- * options_encode.c, type_records.c.
+ * Records into sets, sets into bodies, and the padding between them. Above: encoder.c,
+ * netflow9.c, options_encode.c, type_records.c.
  */
 #include "config.h"
 

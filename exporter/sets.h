@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sets (RFC 7011 3.3) and FlowSets (RFC 3954 5) gathered into message bodies of bounded size. Used
- * for whatever libfixbuf doesn't write: NetFlow v9, options, type records.
+ * Sets (RFC 7011 3.3) and FlowSets (RFC 3954 5) gathered into message bodies of bounded size. All
+ * but the templates of IPFIX, which are libfixbuf's.
  */
 #ifndef BPFLOWD_SETS_H
 #define BPFLOWD_SETS_H

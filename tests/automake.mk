@@ -62,8 +62,8 @@ wire_cflags = $(AM_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
 EXTRA_DIST += tests/golden
 
 UNIT_TESTS += tests/unit/test_ipfix
-tests_unit_test_ipfix_CFLAGS = $(wire_cflags)
-tests_unit_test_ipfix_SOURCES = tests/unit/test_ipfix.c $(wire_fixture)
+tests_unit_test_ipfix_CFLAGS = $(wire_cflags) $(FIXBUF_CFLAGS)
+tests_unit_test_ipfix_SOURCES = tests/unit/test_ipfix.c tests/unit/fixbuf.c tests/unit/fixbuf.h $(wire_fixture)
 tests_unit_test_ipfix_LDADD = $(unit_ldadd)
 
 KERNEL_TESTS += tests/kernel/test_interfaces_netlink

@@ -53,7 +53,7 @@ equation() { # packets|octets COLLECTOR: both sides, and the right side part by 
 	for place in flow_table ring_buffer flow_cache; do
 		right=$((right + $(on_page "lost_${unit}_total" "place=\"$place\"")))
 	done
-	for place in encode queue send; do
+	for place in queue send; do
 		right=$((right + $(on_page "lost_${unit}_total" "$collector" "place=\"$place\"")))
 	done
 	right=$((right + $(on_page "exported_${unit}_total" "$collector") + $(on_page "queued_$unit" "$collector") +

@@ -43,7 +43,7 @@ check "flush" ctl flush
 lost_packets=$(metric lost_packets_total)
 lost_octets=$(metric lost_octets_total)
 named=0
-for place in flow_table ring_buffer flow_cache encode queue send; do
+for place in flow_table ring_buffer flow_cache queue send; do
 	one=$(metric lost_packets_total "place=$place")
 	diag "lost, $place: $one packets"
 	named=$((named + one))
