@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded into the daemon: lists the places that allocate memory, and lets one of them find none,
- * once; counts the blocks that nobody has given back when the program ends. GLib and the C
+ * once; counts the blocks that nobody has given back, now and when the program ends. GLib and the C
  * library's own needs are left alone: GLib ends the program then, as it declares, and so do we. Who
  * tests reads and writes the file that both map ($FAULT_MEMORY).
  */
@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,13 +28,15 @@ struct site {
 	uint32_t offset;
 };
 
-/* tests/fault/memory.py knows this layout. */
+/* tests/fault/memory.py knows this layout; tests/soak/lib.sh that of held_*. */
 struct control {
 	uint32_t listing; /* new places go to the list */
 	uint32_t armed;	  /* 1 + the place whose next allocation fails, 0: none */
 	uint32_t hits;
 	uint32_t n_sites;
 	uint32_t left; /* blocks, 1 + those at the end; 0: it has not come to its end */
+	uint32_t held_blocks;
+	uint64_t held_octets; /* what malloc gave for them */
 	struct site site[SITES_MAX];
 	char object[OBJECTS_MAX][32];
 };
@@ -52,6 +55,7 @@ void __libc_free(void *block);
 
 static struct control *control;
 static uint32_t n_blocks;
+static uint64_t n_octets;
 static struct range range[OBJECTS_MAX];
 static uint32_t n_objects;
 
@@ -137,20 +141,32 @@ static int fails(const void *caller)
 	return 1;
 }
 
+static void count(int32_t blocks, int64_t octets)
+{
+	uint32_t held_blocks = __atomic_add_fetch(&n_blocks, blocks, __ATOMIC_RELAXED);
+	uint64_t held_octets = __atomic_add_fetch(&n_octets, octets, __ATOMIC_RELAXED);
+
+	if (!control)
+		return;
+	control->held_blocks = held_blocks;
+	control->held_octets = held_octets;
+}
+
 static void *counted(void *block)
 {
 	if (block)
-		__atomic_add_fetch(&n_blocks, 1, __ATOMIC_RELAXED);
+		count(1, malloc_usable_size(block));
 	return block;
 }
 
 static void *resized(void *old, size_t size)
 {
+	size_t had = old ? malloc_usable_size(old) : 0;
 	void *made = __libc_realloc(old, size);
 
-	if (old && !size)
-		__atomic_sub_fetch(&n_blocks, 1, __ATOMIC_RELAXED);
-	return old ? made : counted(made);
+	if (old && (made || !size))
+		count(-1, -(int64_t)had);
+	return counted(made);
 }
 
 __attribute__((destructor)) static void tell_left(void)
@@ -205,7 +221,7 @@ int posix_memalign(void **block, size_t alignment, size_t size)
 void free(void *block)
 {
 	if (block)
-		__atomic_sub_fetch(&n_blocks, 1, __ATOMIC_RELAXED);
+		count(-1, -(int64_t)malloc_usable_size(block));
 	__libc_free(block);
 }
 

@@ -14,7 +14,7 @@ from control import Run, Tap, Traffic, table_options, wait_for
 
 PARTS = ("check", "start", "running")
 SITES_MAX, OBJECTS_MAX = 4096, 64
-SITES_AT = 20
+SITES_AT = 32
 OBJECTS_AT = SITES_AT + 8 * SITES_MAX
 SIZE = OBJECTS_AT + 32 * OBJECTS_MAX
 # a program that is wrong, not short of memory

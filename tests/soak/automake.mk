@@ -3,7 +3,7 @@
 # BPFLOWD_SOAK_SECONDS: how long the soak runs (600). A single one, as root: tests/soak/flood.sh after make check TESTS=.
 SOAK_TESTS = tests/soak/flood.sh tests/soak/shutdown.sh tests/soak/dns_flood.sh \
 	tests/soak/soak.sh
-EXTRA_DIST += tests/soak/automake.mk tests/soak/lib.sh tests/soak/slope.py $(SOAK_TESTS)
+EXTRA_DIST += tests/soak/automake.mk tests/soak/lib.sh $(SOAK_TESTS)
 
 test_tools += tests/tools/tally
 tests_tools_tally_SOURCES = tests/tools/tally.c tests/tools/tally_read.c tests/tools/tally.h

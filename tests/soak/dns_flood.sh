@@ -1,11 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # A million DNS queries with forged sources that nobody answers: queries that are answered are measured all the same, the
-# tables stay as large as they were, and each query is unanswered, or lost by name. BPFLOWD_DNS_QUERIES: how many.
+# tables stay as large as they were, and each query is unanswered, or lost by name. BPFLOWD_DNS_QUERIES: how many;
+# BPFLOWD_DNS_RATE: in a second. A query waits until 16,384 others came, a quarter of a second: a server on a busy
+# machine answers in that time, too.
 . "$(dirname "$0")/lib.sh"
-require_root jq python3 taskset
+require_root jq python3 chrt
 
 queries=${BPFLOWD_DNS_QUERIES:-1000000}
+rate=${BPFLOWD_DNS_RATE:-60000}
 
 netns_add a b
 veth_pair a veth0 b veth1
@@ -64,7 +67,7 @@ cat >"$work/client.py" <<-'END'
 	        pass
 	print(asked, answered)
 END
-spawn b "$work/server.out" python3 "$work/server.py"
+spawn b "$work/server.out" chrt -f 1 python3 "$work/server.py"
 wait_for 5 grep -q ready "$work/server.out" || bail "no DNS server"
 daemon_start b "$work/bpflowd.yaml"
 renice -n -15 -p "$daemon_pid" >/dev/null # the verdict is on it, not on what else runs here
@@ -75,12 +78,12 @@ lost_signals() { metric lost_signals_total "place=$1"; }
 
 # the forged ones: any source, port 53, a query of one question for each
 maps_before=$(map_bytes)
-spawn a "$work/client.out" python3 "$work/client.py"
+spawn a "$work/client.out" chrt -f 1 python3 "$work/client.py"
 client_pid=$spawned
 measured() { [[ $(latencies) -gt 20 ]]; }
 check "in peace queries are measured" wait_for 20 measured
 in_ns a "$blast" --interface veth0 --dst-mac "$mac" --src 10.64.0.1 --dst 10.63.0.1 --dst-port 53 --dns --flows "$queries" \
-	--packets "$queries" --size 60 >"$work/sent" || bail "blast failed"
+	--packets "$queries" --rate "$rate" --size 60 >"$work/sent" || bail "blast failed"
 stop "$client_pid"
 read -r asked answered <"$work/client.out"
 # every query has an end: an answer, none in time, no room in the table, or none in the ring for the answer

@@ -21,6 +21,21 @@ map_bytes() {
 	done | sort -u | awk '{ n += $2 } END { print n + 0 }'
 }
 
+# A daemon that keeps the account of its memory: call before daemon_start. Pages come and go with the queues' fill, and
+# with how malloc cuts them; what is asked for and not given back tells growth to the octet (tests/fault/memory.c).
+count_memory() {
+	truncate -s 64K "$work/memory"
+	cat >"$work/bpflowd" <<-END
+		#!/bin/sh
+		G_SLICE=always-malloc FAULT_MEMORY=$work/memory LD_PRELOAD=$build/tests/fault/memory.so exec $bpflowd "\$@"
+	END
+	chmod +x "$work/bpflowd"
+	bpflowd=$work/bpflowd
+}
+
+held_blocks() { od -An -tu4 -j20 -N4 "$work/memory" | tr -d ' '; }
+held_octets() { od -An -tu8 -j24 -N8 "$work/memory" | tr -d ' '; }
+
 sample_resident() { # FILE: "seconds kB" each second while the daemon lives
 	local begin
 	begin=$(now_ms)
