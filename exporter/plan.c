@@ -24,7 +24,10 @@ static enum plan_op choose_op(const struct field *field, uint16_t length)
 	case FIELD_IPV6:
 	case FIELD_MAC:
 	case FIELD_OCTETS:
-		return PLAN_COPY;
+		return length == 4    ? PLAN_COPY_4
+		       : length == 6  ? PLAN_COPY_6
+		       : length == 16 ? PLAN_COPY_16
+				      : PLAN_COPY;
 	case FIELD_NSEC:
 		return PLAN_NTP;
 	case FIELD_UPTIME:
@@ -192,33 +195,49 @@ static uint8_t *write_field(const struct plan_field *field, const struct flow_re
 uint8_t *plan_write(const struct plan *plan, const struct flow_record *record, uint64_t base_ms,
 		    uint8_t *at)
 {
-	for (unsigned int i = 0; i < plan->n_fields; i++) {
-		const struct plan_field *field = &plan->fields[i];
+	const struct plan_field *end = plan->fields + plan->n_fields;
+
+	for (const struct plan_field *field = plan->fields; field < end; field++) {
 		const uint8_t *from = (const uint8_t *)record + field->offset;
 		uint64_t u64;
 		uint32_t u32;
 		uint16_t u16;
 
-		switch (field->op) {
+		switch ((enum plan_op)field->op) {
 		case PLAN_8:
 			*at++ = *from;
-			break;
+			continue;
 		case PLAN_16:
 			memcpy(&u16, from, sizeof(u16));
 			u16 = GUINT16_TO_BE(u16);
 			at = mempcpy(at, &u16, sizeof(u16));
-			break;
+			continue;
 		case PLAN_32:
 			memcpy(&u32, from, sizeof(u32));
 			u32 = GUINT32_TO_BE(u32);
 			at = mempcpy(at, &u32, sizeof(u32));
-			break;
+			continue;
 		case PLAN_64:
 			memcpy(&u64, from, sizeof(u64));
 			u64 = GUINT64_TO_BE(u64);
 			at = mempcpy(at, &u64, sizeof(u64));
-			break;
-		default:
+			continue;
+		case PLAN_COPY_4:
+			at = mempcpy(at, from, 4);
+			continue;
+		case PLAN_COPY_6:
+			at = mempcpy(at, from, 6);
+			continue;
+		case PLAN_COPY_16:
+			at = mempcpy(at, from, 16);
+			continue;
+		case PLAN_COPY:
+		case PLAN_NUMBER:
+		case PLAN_FLAGS:
+		case PLAN_NTP:
+		case PLAN_UPTIME:
+		case PLAN_TEXT:
+		case PLAN_VARIABLE:
 			at = write_field(field, record, base_ms, at);
 		}
 	}

@@ -14,8 +14,11 @@
 #include "template.h"
 
 enum plan_op {
-	PLAN_COPY, /* octets as they are */
-	PLAN_8,	   /* numbers that have the same size on both sides */
+	PLAN_COPY,   /* octets as they are */
+	PLAN_COPY_4, /* IPv4 address */
+	PLAN_COPY_6, /* MAC address */
+	PLAN_COPY_16,
+	PLAN_8, /* numbers that have the same size on both sides */
 	PLAN_16,
 	PLAN_32,
 	PLAN_64,
