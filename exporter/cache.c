@@ -126,7 +126,7 @@ void cache_flush(struct cache *cache, enum flow_end_reason reason)
 	for (uint32_t i = 0; i < cache->n_touched; i++) {
 		/* flows lie one behind the other, their lines of the index anywhere */
 		if (cache_is_live(cache, i + FLUSH_AHEAD))
-			cache_prefetch(cache, &cache->entries[i + FLUSH_AHEAD].id, CACHE_NO_HINT);
+			table_prefetch(cache, i + FLUSH_AHEAD);
 		if (cache_is_live(cache, i))
 			cache_end(cache, i, reason);
 	}

@@ -28,11 +28,16 @@ struct cache_links {
 
 struct cache_entry {
 	struct flow_id id;
-	uint32_t hash_next; /* place + 1 of the next in the overflow or the free list, 0: none */
+	union {
+		uint32_t way;	    /* that names it: CACHE_LINE_WORDS for each line before it */
+		uint32_t hash_next; /* place + 1 of the next in the overflow or the free list, 0:
+				       none */
+	};
 	struct flow_metrics metrics;
 	struct cache_links links; /* in the list of a wheel slot */
 	uint32_t slot;
-	uint32_t dns : 29;	/* place + 1 in the pool, 0: none */
+	uint32_t dns : 28;	/* place + 1 in the pool, 0: none */
+	uint32_t in_way : 1;	/* of the index, not in its overflow */
 	uint32_t own : 1;	/* carries our own export */
 	uint32_t scattered : 1; /* merged from several slots */
 	uint32_t tcp_ended : 1;
@@ -41,13 +46,15 @@ struct cache_entry {
 _Static_assert(sizeof(struct cache_entry) == 184, "with 7.5 octets of index 192 per flow");
 
 /* A bucket of the hash index. */
-#define CACHE_LINE_WAYS 15
+#define CACHE_LINE_WAYS	 15
+#define CACHE_LINE_WORDS 16
 struct cache_line {
 	uint32_t ways[CACHE_LINE_WAYS]; /* place + 1, bits of the hash above; 0: empty */
 	uint32_t overflow;		/* place + 1 of the first that found no way */
 };
 
-_Static_assert(sizeof(struct cache_line) == 64, "a look-up reads one cache line");
+_Static_assert(sizeof(struct cache_line) == 4 * CACHE_LINE_WORDS && sizeof(struct cache_line) == 64,
+	       "a look-up reads one cache line");
 
 /* Where in the index a flow belongs. */
 struct cache_spot {
@@ -143,6 +150,16 @@ __attribute__((always_inline)) static inline void cache_prefetch_entry(const str
 	__builtin_prefetch(entry + 64, 1);
 	__builtin_prefetch(entry + 128, 1);
 	__builtin_prefetch(entry + sizeof(struct cache_entry) - 1, 1);
+}
+
+/* What table_remove will touch beside the entry, which is here already. */
+__attribute__((always_inline)) static inline void table_prefetch(const struct cache *cache,
+								 uint32_t index)
+{
+	const struct cache_entry *entry = &cache->entries[index];
+
+	if (entry->in_way)
+		__builtin_prefetch(&cache->lines[entry->way / CACHE_LINE_WORDS], 1);
 }
 
 struct cache_deadline cache_deadline(const struct cache *cache, const struct cache_entry *entry);

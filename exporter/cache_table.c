@@ -29,7 +29,7 @@ static void *allocate(size_t n, size_t size);
 static void populate(void *memory, size_t length);
 static void release(void *memory, size_t n, size_t size);
 static size_t round_up(size_t length);
-static uint32_t *link_of(struct cache *cache, struct cache_spot spot, uint32_t index);
+static void unlink_overflow(struct cache *cache, uint32_t index);
 
 void table_init(struct cache *cache)
 {
@@ -111,6 +111,8 @@ uint32_t table_add(struct cache *cache, struct cache_spot spot, const struct flo
 		way++;
 	if (way < CACHE_LINE_WAYS) {
 		spot.line->ways[way] = spot.tag | (index + 1);
+		entry->way = (uint32_t)(spot.line - cache->lines) * CACHE_LINE_WORDS + way;
+		entry->in_way = true;
 	} else {
 		entry->hash_next = spot.line->overflow;
 		spot.line->overflow = index + 1;
@@ -121,9 +123,11 @@ uint32_t table_add(struct cache *cache, struct cache_spot spot, const struct flo
 void table_remove(struct cache *cache, uint32_t index)
 {
 	struct cache_entry *entry = &cache->entries[index];
-	struct cache_key key = cache_key(cache, &entry->id);
 
-	*link_of(cache, table_spot(cache, &key), index) = entry->hash_next;
+	if (entry->in_way)
+		cache->lines[entry->way / CACHE_LINE_WORDS].ways[entry->way % CACHE_LINE_WORDS] = 0;
+	else
+		unlink_overflow(cache, index);
 	if (entry->dns) {
 		cache->dns[entry->dns - 1].free_next = cache->dns_free_head;
 		cache->dns_free_head = entry->dns;
@@ -133,18 +137,14 @@ void table_remove(struct cache *cache, uint32_t index)
 	cache->free_head = index + 1;
 }
 
-/* What names the entry: a way of its line, or its predecessor in the overflow list. hash_next is 0
- * in an entry that a way names. */
-static uint32_t *link_of(struct cache *cache, struct cache_spot spot, uint32_t index)
+static void unlink_overflow(struct cache *cache, uint32_t index)
 {
-	uint32_t *link = &spot.line->overflow;
+	struct cache_key key = cache_key(cache, &cache->entries[index].id);
+	uint32_t *link = &table_spot(cache, &key).line->overflow;
 
-	for (unsigned int i = 0; i < CACHE_LINE_WAYS; i++)
-		if (spot.line->ways[i] == (spot.tag | (index + 1)))
-			return &spot.line->ways[i];
 	while (*link != index + 1)
 		link = &cache->entries[*link - 1].hash_next;
-	return link;
+	*link = cache->entries[index].hash_next;
 }
 
 bool table_dns_is_full(const struct cache *cache)

@@ -137,7 +137,7 @@ void wheel_look_ahead(struct cache *cache, uint32_t index)
 	if (next >= WHEEL_BASE)
 		return;
 	entry = &cache->entries[next];
-	cache_prefetch(cache, &entry->id, CACHE_NO_HINT);
+	table_prefetch(cache, next);
 	if (cache->callbacks.prefetch_slot && entry->slot != CACHE_NO_SLOT)
 		cache->callbacks.prefetch_slot(cache->callbacks.user, entry->slot);
 	cache_prefetch_entry(cache, entry->links.next);
