@@ -74,11 +74,11 @@ static const char *interface_name(void *user, uint8_t netns, uint32_t ifindex)
 	return i ? i->name : "";
 }
 
-static const char *drop_cause_name(void *user, uint32_t cause)
+static const struct record_drop_cause *drop_cause(void *user, uint32_t cause)
 {
 	struct daemon *d = user;
 
-	return reasons_name(d->reasons, cause);
+	return reasons_get(d->reasons, cause);
 }
 
 void daemon_signals_prepare(struct daemon *d)
@@ -86,7 +86,7 @@ void daemon_signals_prepare(struct daemon *d)
 	d->reasons = reasons_new();
 	flow_fetcher_drop_reasons(reasons_add, d->reasons);
 	d->ignored_reasons = reasons_numbers(d->reasons, d->settings->ignored_drop_reasons);
-	d->resolver.drop_cause_name = drop_cause_name;
+	d->resolver.drop_cause = drop_cause;
 }
 
 void daemon_signals_start(struct daemon *d)
@@ -125,7 +125,7 @@ void daemon_signals_drain(struct daemon *d)
 /* Reason as a name, or a number where this kernel's BTF has no name for it. */
 static char *reason_text(const struct daemon *d, uint32_t cause)
 {
-	const char *name = reasons_name(d->reasons, cause);
+	const char *name = reasons_get(d->reasons, cause)->name;
 
 	return *name ? g_strdup(name) : g_strdup_printf("%u", cause);
 }

@@ -8,15 +8,23 @@
 #include "reasons.h"
 
 struct reasons {
-	GHashTable *names;   /* number -> name */
+	GHashTable *causes;  /* number -> struct record_drop_cause, with a name of its own */
 	GHashTable *numbers; /* name -> number */
 };
+
+static void free_cause(void *data)
+{
+	struct record_drop_cause *cause = data;
+
+	g_free((char *)cause->name);
+	g_free(cause);
+}
 
 struct reasons *reasons_new(void)
 {
 	struct reasons *reasons = g_new0(struct reasons, 1);
 
-	reasons->names = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	reasons->causes = g_hash_table_new_full(NULL, NULL, NULL, free_cause);
 	reasons->numbers = g_hash_table_new(g_str_hash, g_str_equal);
 	return reasons;
 }
@@ -26,28 +34,32 @@ void reasons_free(struct reasons *reasons)
 	if (!reasons)
 		return;
 	g_hash_table_unref(reasons->numbers);
-	g_hash_table_unref(reasons->names);
+	g_hash_table_unref(reasons->causes);
 	g_free(reasons);
 }
 
 void reasons_add(void *user, uint32_t number, const char *name)
 {
 	struct reasons *reasons = user;
-	char *copy;
+	struct record_drop_cause *cause;
 
 	/* the same enum lies in several modules */
-	if (g_hash_table_contains(reasons->names, GUINT_TO_POINTER(number)))
+	if (g_hash_table_contains(reasons->causes, GUINT_TO_POINTER(number)))
 		return;
-	copy = g_strdup(name);
-	g_hash_table_insert(reasons->names, GUINT_TO_POINTER(number), copy);
-	g_hash_table_insert(reasons->numbers, copy, GUINT_TO_POINTER(number));
+	cause = g_new(struct record_drop_cause, 1);
+	cause->name = g_strdup(name);
+	cause->forwarding_status = record_forwarding_status(name);
+	g_hash_table_insert(reasons->causes, GUINT_TO_POINTER(number), cause);
+	g_hash_table_insert(reasons->numbers, (char *)cause->name, GUINT_TO_POINTER(number));
 }
 
-const char *reasons_name(const struct reasons *reasons, uint32_t number)
+const struct record_drop_cause *reasons_get(const struct reasons *reasons, uint32_t number)
 {
-	const char *name = g_hash_table_lookup(reasons->names, GUINT_TO_POINTER(number));
+	static const struct record_drop_cause unknown = {"", FORWARDING_STATUS_DROPPED};
+	const struct record_drop_cause *cause =
+		g_hash_table_lookup(reasons->causes, GUINT_TO_POINTER(number));
 
-	return name ? name : "";
+	return cause ? cause : &unknown;
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -61,10 +73,13 @@ void reasons_foreach(const struct reasons *reasons,
 		     void (*fn)(void *user, uint32_t number, const char *name), void *user)
 {
 	g_autoptr(GList) numbers =
-		g_list_sort(g_hash_table_get_keys(reasons->names), compare_numbers);
+		g_list_sort(g_hash_table_get_keys(reasons->causes), compare_numbers);
 
-	for (const GList *at = numbers; at; at = at->next)
-		fn(user, GPOINTER_TO_UINT(at->data), g_hash_table_lookup(reasons->names, at->data));
+	for (const GList *at = numbers; at; at = at->next) {
+		uint32_t number = GPOINTER_TO_UINT(at->data);
+
+		fn(user, number, reasons_get(reasons, number)->name);
+	}
 }
 
 GArray *reasons_numbers(const struct reasons *reasons, char *const *names)

@@ -10,6 +10,8 @@
 #include <glib.h>
 #include <stdint.h>
 
+#include "record.h"
+
 /*
  * Not a loss, and so ignored unless the configuration says otherwise. Seen in traffic in which
  * nothing was lost, or free of consequence by what the kernel's comment says:
@@ -41,8 +43,8 @@ void reasons_free(struct reasons *reasons); /* NULL is fine */
 /* For flow_fetcher_drop_reasons: user is the struct reasons. */
 void reasons_add(void *user, uint32_t number, const char *name);
 
-/* "" if unknown; lives as long as reasons. */
-const char *reasons_name(const struct reasons *reasons, uint32_t number);
+/* Lives as long as reasons; one that is unknown has no name. */
+const struct record_drop_cause *reasons_get(const struct reasons *reasons, uint32_t number);
 
 /* In the order of the numbers. */
 void reasons_foreach(const struct reasons *reasons,

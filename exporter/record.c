@@ -188,19 +188,20 @@ static void derive_mpls(struct flow_record *record)
 /* The verdict is about the flow as a whole: dropped when no packet got through. */
 static void derive_drops(struct flow_record *record, const struct record_resolver *resolver)
 {
+	static const struct record_drop_cause unknown = {"", FORWARDING_STATUS_DROPPED};
 	const struct pkt_drops *drops = &record->metrics.drops;
-	const char *name = "";
+	const struct record_drop_cause *cause = &unknown;
 
 	record->forwarding_status = FORWARDING_STATUS_FORWARDED;
 	record->flow_verdict = FLOW_VERDICT_PASSED;
 	if (drops->packets) {
-		if (resolver->drop_cause_name)
-			name = resolver->drop_cause_name(resolver->user, drops->latest_cause);
-		record->forwarding_status = record_forwarding_status(name);
+		if (resolver->drop_cause)
+			cause = resolver->drop_cause(resolver->user, drops->latest_cause);
+		record->forwarding_status = cause->forwarding_status;
 		if (drops->packets >= record->metrics.packets)
 			record->flow_verdict = FLOW_VERDICT_DROPPED;
 	}
-	g_strlcpy(record->drop_cause_name, name, sizeof(record->drop_cause_name));
+	g_strlcpy(record->drop_cause_name, cause->name, sizeof(record->drop_cause_name));
 }
 
 /* ntop: half of the RTT in milliseconds, where 0 would be "not measured"; nfdump: the whole. */

@@ -76,6 +76,11 @@ struct flow_record {
 
 /* What record_derive asks about the world outside. All callbacks may be NULL; user is passed
  * through. */
+struct record_drop_cause {
+	const char *name;	   /* without SKB_DROP_REASON_, "" if unknown */
+	uint8_t forwarding_status; /* record_forwarding_status of it */
+};
+
 struct record_resolver {
 	/* The interface that names (ifindex, vlan, inner_vlan) to an operator: the VLAN device over
 	 * it, the bond or bridge above it, or ifindex itself. name (RECORD_INTERFACE_NAME_MAX) may
@@ -83,8 +88,8 @@ struct record_resolver {
 	 */
 	uint32_t (*logical_interface)(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
 				      uint16_t inner_vlan, char *name);
-	/* Name of a drop reason of the running kernel, "" if unknown. */
-	const char *(*drop_cause_name)(void *user, uint32_t cause);
+	/* A drop reason of the running kernel; never NULL. */
+	const struct record_drop_cause *(*drop_cause)(void *user, uint32_t cause);
 	void *user;
 };
 

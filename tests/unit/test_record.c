@@ -32,14 +32,16 @@ static uint32_t logical_interface(void *user, uint8_t netns, uint32_t ifindex, u
 	return inner_vlan == 8 ? 38 : 30;
 }
 
-static const char *drop_cause_name(void *user, uint32_t cause)
+static const struct record_drop_cause *drop_cause(void *user, uint32_t cause)
 {
-	return cause == 8 ? "NETFILTER_DROP" : "";
+	static const struct record_drop_cause causes[] = {{"", 128}, {"NETFILTER_DROP", 130}};
+
+	return &causes[cause == 8];
 }
 
 static const struct record_resolver resolver = {
 	.logical_interface = logical_interface,
-	.drop_cause_name = drop_cause_name,
+	.drop_cause = drop_cause,
 };
 
 /* Whatever lay in the record before must not show. */
