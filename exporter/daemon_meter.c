@@ -105,20 +105,39 @@ static bool is_own(void *user, const struct flow_id *id)
 	return owner.found;
 }
 
+static struct place *find_place(struct daemon *d, const struct place *wanted)
+{
+	uint32_t hash = (wanted->ifindex ^ wanted->vlan << 16 ^ wanted->inner_vlan << 8 ^
+			 (uint32_t)wanted->netns << 28) *
+			2654435761u;
+	struct place *place = &d->places[hash >> (32 - DAEMON_PLACES_LOG2)];
+
+	if (d->places_generation != interfaces_generation(d->interfaces)) {
+		memset(d->places, 0, sizeof(d->places));
+		d->places_generation = interfaces_generation(d->interfaces);
+	}
+	if (place->ifindex != wanted->ifindex || place->vlan != wanted->vlan ||
+	    place->inner_vlan != wanted->inner_vlan || place->netns != wanted->netns) {
+		const struct interface *i;
+
+		*place = *wanted;
+		place->logical = interfaces_logical(d->interfaces, wanted->netns, wanted->ifindex,
+						    wanted->vlan, wanted->inner_vlan);
+		i = interfaces_get(d->interfaces, wanted->netns, place->logical);
+		g_strlcpy(place->name, i ? i->name : "", sizeof(place->name));
+	}
+	return place;
+}
+
 static uint32_t logical_interface(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
 				  uint16_t inner_vlan, char *name)
 {
-	struct daemon *d = user;
-	const struct interface *i;
-	uint32_t logical = 0;
+	const struct place wanted = {ifindex, vlan, inner_vlan, netns, 0, ""};
+	const struct place *place = ifindex ? find_place(user, &wanted) : &wanted;
 
-	if (ifindex)
-		logical = interfaces_logical(d->interfaces, netns, ifindex, vlan, inner_vlan);
-	if (!name)
-		return logical;
-	i = logical ? interfaces_get(d->interfaces, netns, logical) : NULL;
-	g_strlcpy(name, i ? i->name : "", RECORD_INTERFACE_NAME_MAX);
-	return logical;
+	if (name)
+		memcpy(name, place->name, sizeof(place->name));
+	return place->logical;
 }
 
 static bool attach(void *user, const struct interface *interface, int netns_fd, int direction,

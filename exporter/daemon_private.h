@@ -15,6 +15,17 @@
 #include "signals.h"
 #include "report.h"
 
+/* What records say of an interface and tags: asked for with each record, and seldom another. */
+#define DAEMON_PLACES_LOG2 6
+struct place {
+	uint32_t ifindex; /* 0: none */
+	uint16_t vlan;
+	uint16_t inner_vlan;
+	uint8_t netns;
+	uint32_t logical;
+	char name[RECORD_INTERFACE_NAME_MAX];
+};
+
 struct daemon {
 	struct settings *settings;
 	GMainLoop *loop;
@@ -29,7 +40,9 @@ struct daemon {
 	struct control *control;
 	struct http *http;
 	struct record_resolver resolver;
-	struct clock_now now; /* of the drain that is going on */
+	struct place places[1 << DAEMON_PLACES_LOG2]; /* by hash */
+	uint64_t places_generation; /* interfaces_generation when they were filled */
+	struct clock_now now;	    /* of the drain that is going on */
 	struct clock_now start;
 	uint64_t n_exported; /* flows that ended */
 	struct report_process process;

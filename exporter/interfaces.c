@@ -38,6 +38,7 @@ struct interfaces {
 	GPtrArray *namespaces; /* struct netns; the number is the position, for good */
 	struct netns_watch *watch;
 	guint timer;
+	uint64_t generation;
 };
 
 static void set_policy(struct interfaces *interfaces, char *const *patterns, int directions);
@@ -119,6 +120,11 @@ uint32_t interfaces_logical(const struct interfaces *interfaces, uint8_t netns, 
 	if (in == NULL)
 		return ifindex;
 	return topology_logical(in->table.last, ifindex, vlan, inner_vlan);
+}
+
+uint64_t interfaces_generation(const struct interfaces *interfaces)
+{
+	return interfaces->generation;
 }
 
 void interfaces_foreach(const struct interfaces *interfaces,
@@ -214,6 +220,7 @@ static void unfollow(struct netns *netns)
 {
 	stop(netns);
 	device_table_remove_all(&netns->table);
+	netns->owner->generation++;
 	netns->table.netns_fd = -1;
 	if (netns->fd >= 0)
 		close(netns->fd);
@@ -243,17 +250,26 @@ static void set_problem(struct netns *netns, const char *problem)
 
 static void link_changed(void *user, const struct link *link)
 {
-	device_table_update(&((struct netns *)user)->table, link);
+	struct netns *netns = user;
+
+	device_table_update(&netns->table, link);
+	netns->owner->generation++;
 }
 
 static void link_gone(void *user, uint32_t ifindex)
 {
-	device_table_remove(&((struct netns *)user)->table, ifindex);
+	struct netns *netns = user;
+
+	device_table_remove(&netns->table, ifindex);
+	netns->owner->generation++;
 }
 
 static void dump_complete(void *user)
 {
-	device_table_sweep(&((struct netns *)user)->table);
+	struct netns *netns = user;
+
+	device_table_sweep(&netns->table);
+	netns->owner->generation++;
 }
 
 static void read_or_stop(struct netns *netns)
@@ -445,6 +461,7 @@ static void settle(struct interfaces *interfaces)
 		renamed |= netns->table.renamed;
 		netns->table.renamed = false;
 	}
+	interfaces->generation++;
 	set_timer(interfaces, again_us);
 	if (renamed)
 		callbacks->changed(callbacks->user);

@@ -68,6 +68,9 @@ const struct interface *interfaces_get(const struct interfaces *interfaces, uint
 uint32_t interfaces_logical(const struct interfaces *interfaces, uint8_t netns, uint32_t ifindex,
 			    uint16_t vlan, uint16_t inner_vlan);
 
+/* Another number whenever what the two above say may have changed. */
+uint64_t interfaces_generation(const struct interfaces *interfaces);
+
 void interfaces_foreach(const struct interfaces *interfaces,
 			void (*fn)(void *user, const struct interface *interface), void *user);
 
