@@ -294,24 +294,34 @@ def said(call, before, after, log):
     return told
 
 
-def run_cell(life, tap, call, error, mode):
-    before = life.daemon.stats()
-    life.log.read()
-    begin = time.monotonic()
-    calls, hits = life.fail(call, error, mode)
-    armed = time.monotonic()
-    why, after = life.recover()
-    log = life.log.read().splitlines()
-    told = said(call, before, after, log) if after else {}
-    name, rows = f"{call} {error}, {mode}", ROWS[life.options.secure]
+def judge(life, call, error, mode, calls, hits, told):
+    rows = ROWS[life.options.secure]
+    counted = rows.counted.get(call, "") + " " + rows.counted.get((call, mode), "")
     if not hits:
-        why = why or f"never failed: {calls} calls"
-    elif (call, error) in rows.unseen and told and not why:
-        why = f"should be unseen: {told}"
-    elif (error in (rows.counted.get(call, "") + " " + rows.counted.get((call, mode), "")).split() and mode != "tenth"
-          and not set(told) - {"log"}):
-        why = why or "nothing counts it"
-    tap.ok(not why, name, why)
+        return f"never failed: {calls} calls"
+    if (call, error) in rows.unseen and told:
+        return f"should be unseen: {told}"
+    if error in counted.split() and mode != "tenth" and not set(told) - {"log"}:
+        return "nothing counts it"
+    return ""
+
+
+def run_cell(life, tap, call, error, mode):
+    # the first call may be the goodbye of a session that is over, of which nothing comes, or its renewal, which the moved
+    # clock outruns: once more
+    for last in (mode != "first", True):
+        before = life.daemon.stats()
+        life.log.read()
+        begin = time.monotonic()
+        calls, hits = life.fail(call, error, mode)
+        armed = time.monotonic()
+        why, after = life.recover()
+        log = life.log.read().splitlines()
+        told = said(call, before, after, log) if after else {}
+        why = why or judge(life, call, error, mode, calls, hits, told)
+        if last or not why.startswith(("nothing counts it", "should be unseen")):
+            break
+    tap.ok(not why, f"{call} {error}, {mode}", why)
     if why or life.options.verbose or time.monotonic() - begin > 2:
         tap.diag(f"{hits} of {calls} calls failed; {told}; {armed - begin:.2f} + {time.monotonic() - armed:.2f} s")
         for line in log[:20 if why else 6]:
