@@ -64,7 +64,7 @@ uint32_t cache_merge(struct cache *cache, const struct flow_id *id,
 	uint32_t index = hint;
 
 	if (!table_is(cache, index, &key)) {
-		struct cache_spot spot = table_spot(cache, &key);
+		struct cache_spot spot = table_spot_announced(cache, &key);
 
 		index = table_find(cache, spot, &key);
 		if (index == CACHE_NO_SLOT)
@@ -87,7 +87,7 @@ void cache_prefetch(struct cache *cache, const struct flow_id *id, uint32_t hint
 	if (!id)
 		return;
 	key = cache_key(cache, id);
-	__builtin_prefetch(table_spot(cache, &key).line, 1);
+	table_announce(cache, &key);
 }
 
 bool cache_merge_dns(struct cache *cache, const struct flow_id *id, const struct dns_record *delta,

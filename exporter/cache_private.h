@@ -74,6 +74,13 @@ struct cache_key {
 	uint64_t word[CACHE_KEY_WORDS];
 };
 
+/* Spots of flows that were announced (cache_prefetch): a key is hashed once. */
+#define CACHE_AHEAD 32
+struct cache_ahead {
+	struct cache_key key;
+	struct cache_spot spot; /* line NULL: none */
+};
+
 /* A hashed timing wheel of lists. A flow lies in the slot of a tick not after its deadline: packets
  * that push the deadline out don't touch it, it moves on when the slot comes round. */
 struct cache_wheel {
@@ -108,6 +115,7 @@ struct cache {
 	uint32_t *closing;	/* cache_tcp.c: place + 1 */
 	uint32_t closing_mask;	/* in buckets of CLOSING_WAYS */
 	struct cache_wheel wheel;
+	struct cache_ahead ahead[CACHE_AHEAD];
 	struct flow_record record; /* given to export_flow */
 };
 
@@ -171,6 +179,9 @@ void cache_end(struct cache *cache, uint32_t index, enum flow_end_reason reason)
 void table_init(struct cache *cache);
 void table_clear(struct cache *cache);
 struct cache_spot table_spot(struct cache *cache, const struct cache_key *key);
+/* The same, of a flow that may have been announced. */
+void table_announce(struct cache *cache, const struct cache_key *key);
+struct cache_spot table_spot_announced(struct cache *cache, const struct cache_key *key);
 /* The flow of that key, or CACHE_NO_SLOT. */
 uint32_t table_find(struct cache *cache, struct cache_spot spot, const struct cache_key *key);
 /* There must be room, see stats.flows; the new flow isn't in the wheel yet. */

@@ -74,6 +74,33 @@ struct cache_spot table_spot(struct cache *cache, const struct cache_key *key)
 	return spot;
 }
 
+static struct cache_ahead *ahead_of(struct cache *cache, const struct cache_key *key)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < CACHE_KEY_WORDS; i++)
+		sum += key->word[i];
+	return &cache->ahead[sum * 0x9e3779b97f4a7c15ull >> 32 & (CACHE_AHEAD - 1)];
+}
+
+void table_announce(struct cache *cache, const struct cache_key *key)
+{
+	struct cache_ahead *ahead = ahead_of(cache, key);
+
+	ahead->key = *key;
+	ahead->spot = table_spot(cache, key);
+	__builtin_prefetch(ahead->spot.line, 1);
+}
+
+struct cache_spot table_spot_announced(struct cache *cache, const struct cache_key *key)
+{
+	const struct cache_ahead *ahead = ahead_of(cache, key);
+
+	return ahead->spot.line && memcmp(&ahead->key, key, sizeof(*key)) == 0
+		       ? ahead->spot
+		       : table_spot(cache, key);
+}
+
 uint32_t table_find(struct cache *cache, struct cache_spot spot, const struct cache_key *key)
 {
 	uint32_t place;

@@ -41,11 +41,11 @@ static uint32_t merge_flow(void *user, const struct flow_id *id, const struct fl
 	return cache_merge(d->cache, id, delta, slot, hint);
 }
 
-static void prefetch_flow(void *user, uint32_t hint)
+static void prefetch_flow(void *user, const struct flow_id *id, uint32_t hint)
 {
 	struct daemon *d = user;
 
-	cache_prefetch(d->cache, NULL, hint);
+	cache_prefetch(d->cache, id, hint);
 }
 
 static void export_flow(void *user, struct flow_record *record)

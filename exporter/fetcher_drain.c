@@ -395,13 +395,26 @@ static bool is_at_rest(struct flow_fetcher *f, uint32_t cpu)
 
 /* What lies some slots ahead will be merged soon: the wait for its memory goes on meanwhile. The
  * processor's own look ahead ends with each page. */
-static __always_inline void look_ahead(const struct flow_fetcher *f, const struct flow_hot *hot,
-				       const struct shadow *s, size_t slot_size)
+static __always_inline void look_ahead(const struct flow_fetcher *f, uint32_t i, const bool ipv6)
 {
+	const struct flow_hot *hot = ipv6 ? &f->slots6[i].hot : &f->slots4[i].hot;
+	const struct shadow *s = ipv6 ? &f->shadow6[i] : &f->shadow4[i];
+	size_t slot_size = ipv6 ? sizeof(*f->slots6) : sizeof(*f->slots4);
+	struct flow_id id;
+
 	__builtin_prefetch((const char *)hot + (READ_AHEAD - LOOK_AHEAD) * slot_size);
 	__builtin_prefetch(s + READ_AHEAD - LOOK_AHEAD);
-	if (s->gen && s->hint != CACHE_NO_HINT && is_changed(hot, s))
-		f->callbacks.prefetch(f->callbacks.user, s->hint);
+	if (!is_changed(hot, s))
+		return;
+	if (s->gen && s->hint != CACHE_NO_HINT) {
+		f->callbacks.prefetch(f->callbacks.user, NULL, s->hint);
+		return;
+	}
+	if (ipv6)
+		flow_id_from_key(&id, &f->slots6[i].key);
+	else
+		id_from_key4(&id, &f->slots4[i].key);
+	f->callbacks.prefetch(f->callbacks.user, &id, CACHE_NO_HINT);
 }
 
 static __always_inline void scan_family(struct flow_fetcher *f, uint32_t cpu, const bool ipv6)
@@ -414,9 +427,7 @@ static __always_inline void scan_family(struct flow_fetcher *f, uint32_t cpu, co
 		if (i % READ_RING_EVERY == 0)
 			read_ring_meanwhile(f);
 		if (ahead < end)
-			look_ahead(f, ipv6 ? &f->slots6[ahead].hot : &f->slots4[ahead].hot,
-				   ipv6 ? &f->shadow6[ahead] : &f->shadow4[ahead],
-				   ipv6 ? sizeof(*f->slots6) : sizeof(*f->slots4));
+			look_ahead(f, ahead, ipv6);
 		scan_slot(f, i, ipv6);
 	}
 }

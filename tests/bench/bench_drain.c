@@ -59,12 +59,12 @@ static uint32_t on_flow(void *user, const struct flow_id *id, const struct flow_
 	return w->cache ? cache_merge(w->cache, id, delta, slot, hint) : CACHE_NO_HINT;
 }
 
-static void on_prefetch(void *user, uint32_t hint)
+static void on_prefetch(void *user, const struct flow_id *id, uint32_t hint)
 {
 	struct world *w = user;
 
 	if (w->cache)
-		cache_prefetch(w->cache, NULL, hint);
+		cache_prefetch(w->cache, id, hint);
 }
 
 static void send_waiting(struct world *w)

@@ -37,7 +37,7 @@ struct bench {
 	uint64_t dropped;
 };
 
-static void on_prefetch(void *user, uint32_t hint)
+static void on_prefetch(void *user, const struct flow_id *id, uint32_t hint)
 {
 }
 

@@ -65,9 +65,9 @@ static uint32_t merge(void *user, const struct flow_id *id, const struct flow_me
 	return cache_merge(world->cache, id, delta, slot, hint);
 }
 
-static void prefetch(void *user, uint32_t hint)
+static void prefetch(void *user, const struct flow_id *id, uint32_t hint)
 {
-	cache_prefetch(world->cache, NULL, hint);
+	cache_prefetch(world->cache, id, hint);
 }
 
 static void on_event(void *user, const struct flow_event *event, size_t size)

@@ -51,7 +51,7 @@ static uint32_t on_flow(void *user, const struct flow_id *id, const struct flow_
 	return CACHE_NO_HINT;
 }
 
-static void on_prefetch(void *user, uint32_t hint)
+static void on_prefetch(void *user, const struct flow_id *id, uint32_t hint)
 {
 }
 
