@@ -179,8 +179,9 @@ void cache_end(struct cache *cache, uint32_t index, enum flow_end_reason reason)
 void table_init(struct cache *cache);
 void table_clear(struct cache *cache);
 struct cache_spot table_spot(struct cache *cache, const struct cache_key *key);
-/* The same, of a flow that may have been announced. */
+/* Fetches the line of a flow that comes soon and keeps the spot, for as long as few others come. */
 void table_announce(struct cache *cache, const struct cache_key *key);
+/* Spot of a flow that may have been announced. */
 struct cache_spot table_spot_announced(struct cache *cache, const struct cache_key *key);
 /* The flow of that key, or CACHE_NO_SLOT. */
 uint32_t table_find(struct cache *cache, struct cache_spot spot, const struct cache_key *key);

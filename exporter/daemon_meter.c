@@ -105,39 +105,40 @@ static bool is_own(void *user, const struct flow_id *id)
 	return owner.found;
 }
 
-static struct place *find_place(struct daemon *d, const struct place *wanted)
+static struct daemon_interface *find_interface(struct daemon *d,
+					       const struct daemon_interface *wanted)
 {
 	uint32_t hash = (wanted->ifindex ^ wanted->vlan << 16 ^ wanted->inner_vlan << 8 ^
 			 (uint32_t)wanted->netns << 28) *
 			2654435761u;
-	struct place *place = &d->places[hash >> (32 - DAEMON_PLACES_LOG2)];
+	struct daemon_interface *known = &d->interface_names[hash >> (32 - DAEMON_NAMES_LOG2)];
 
-	if (d->places_generation != interfaces_generation(d->interfaces)) {
-		memset(d->places, 0, sizeof(d->places));
-		d->places_generation = interfaces_generation(d->interfaces);
+	if (d->interfaces_generation != interfaces_generation(d->interfaces)) {
+		memset(d->interface_names, 0, sizeof(d->interface_names));
+		d->interfaces_generation = interfaces_generation(d->interfaces);
 	}
-	if (place->ifindex != wanted->ifindex || place->vlan != wanted->vlan ||
-	    place->inner_vlan != wanted->inner_vlan || place->netns != wanted->netns) {
+	if (known->ifindex != wanted->ifindex || known->vlan != wanted->vlan ||
+	    known->inner_vlan != wanted->inner_vlan || known->netns != wanted->netns) {
 		const struct interface *i;
 
-		*place = *wanted;
-		place->logical = interfaces_logical(d->interfaces, wanted->netns, wanted->ifindex,
+		*known = *wanted;
+		known->logical = interfaces_logical(d->interfaces, wanted->netns, wanted->ifindex,
 						    wanted->vlan, wanted->inner_vlan);
-		i = interfaces_get(d->interfaces, wanted->netns, place->logical);
-		g_strlcpy(place->name, i ? i->name : "", sizeof(place->name));
+		i = interfaces_get(d->interfaces, wanted->netns, known->logical);
+		g_strlcpy(known->name, i ? i->name : "", sizeof(known->name));
 	}
-	return place;
+	return known;
 }
 
 static uint32_t logical_interface(void *user, uint8_t netns, uint32_t ifindex, uint16_t vlan,
 				  uint16_t inner_vlan, char *name)
 {
-	const struct place wanted = {ifindex, vlan, inner_vlan, netns, 0, ""};
-	const struct place *place = ifindex ? find_place(user, &wanted) : &wanted;
+	const struct daemon_interface wanted = {ifindex, vlan, inner_vlan, netns, 0, ""};
+	const struct daemon_interface *known = ifindex ? find_interface(user, &wanted) : &wanted;
 
 	if (name)
-		memcpy(name, place->name, sizeof(place->name));
-	return place->logical;
+		memcpy(name, known->name, sizeof(known->name));
+	return known->logical;
 }
 
 static bool attach(void *user, const struct interface *interface, int netns_fd, int direction,

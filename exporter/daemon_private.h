@@ -16,8 +16,8 @@
 #include "report.h"
 
 /* What records say of an interface and tags: asked for with each record, and seldom another. */
-#define DAEMON_PLACES_LOG2 6
-struct place {
+#define DAEMON_NAMES_LOG2 6
+struct daemon_interface {
 	uint32_t ifindex; /* 0: none */
 	uint16_t vlan;
 	uint16_t inner_vlan;
@@ -40,9 +40,9 @@ struct daemon {
 	struct control *control;
 	struct http *http;
 	struct record_resolver resolver;
-	struct place places[1 << DAEMON_PLACES_LOG2]; /* by hash */
-	uint64_t places_generation; /* interfaces_generation when they were filled */
-	struct clock_now now;	    /* of the drain that is going on */
+	struct daemon_interface interface_names[1 << DAEMON_NAMES_LOG2]; /* by hash */
+	uint64_t interfaces_generation; /* interfaces_generation when they were filled */
+	struct clock_now now;		/* of the drain that is going on */
 	struct clock_now start;
 	uint64_t n_exported; /* flows that ended */
 	struct report_process process;

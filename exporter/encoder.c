@@ -158,7 +158,7 @@ static void append(struct encoder *encoder, const struct template_record *chosen
 {
 	const struct plan *plan = &encoder->plans[chosen->id - encoder->plans[0].id];
 	uint32_t size = plan_size(plan, record);
-	uint8_t *at;
+	uint8_t *at, *end;
 
 	if (!sets_record(&encoder->sets, plan->id, size)) {
 		encoder_flush(encoder);
@@ -166,7 +166,8 @@ static void append(struct encoder *encoder, const struct template_record *chosen
 			g_error("a record of %u octets", size); /* plan_init saw to it */
 	}
 	at = wire_take(&encoder->sets.wire, size);
-	g_assert(plan_write(plan, record, encoder->base_ms, at) == at + size);
+	end = plan_write(plan, record, encoder->base_ms, at);
+	g_assert(end == at + size);
 	g_array_append_val(encoder->shares, *share);
 }
 

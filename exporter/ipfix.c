@@ -23,36 +23,14 @@ struct ipfix {
 	GPtrArray *messages;
 };
 
-static bool is_swapped(const struct field *field)
-{
-	return field->type == FIELD_IPV4 || field_is_number(field) || field->type == FIELD_MSEC ||
-	       field->type == FIELD_NSEC;
-}
-
-static uint8_t fixbuf_type(const struct field *field)
-{
-	static const uint8_t types[] = {
-		[FIELD_IPV4] = FB_IP4_ADDR,   [FIELD_IPV6] = FB_IP6_ADDR,
-		[FIELD_MAC] = FB_MAC_ADDR,    [FIELD_U8] = FB_UINT_8,
-		[FIELD_U16] = FB_UINT_16,     [FIELD_U32] = FB_UINT_32,
-		[FIELD_U64] = FB_UINT_64,     [FIELD_MSEC] = FB_DT_MILSEC,
-		[FIELD_NSEC] = FB_DT_NANOSEC, [FIELD_UPTIME] = FB_UINT_32,
-		[FIELD_STRING] = FB_STRING,   [FIELD_OCTETS] = FB_OCTET_ARRAY,
-	};
-
-	return types[field->type];
-}
-
 /* libfixbuf's own registry is of 2019 and knows no vendor: what it lacks comes from our table. */
 static const char *model_name(struct ipfix *self, const struct field *field)
 {
 	uint32_t pen = field_pen(field, self->config->enterprise_number);
 	const fbInfoElement_t *known = fbInfoModelGetElementByID(self->model, field->id, pen);
-	uint16_t size = field_type_size(field);
-	fbInfoElement_t element =
-		FB_IE_INIT_FULL(field->name, pen, field->id, size ? size : FB_IE_VARLEN,
-				is_swapped(field) ? FB_IE_F_ENDIAN : 0, 0, 0, fixbuf_type(field),
-				field->description);
+	/* of type and length a template says nothing but what the spec says */
+	fbInfoElement_t element = FB_IE_INIT_FULL(field->name, pen, field->id, FB_IE_VARLEN, 0, 0,
+						  0, FB_OCTET_ARRAY, NULL);
 
 	if (known)
 		return known->ref.name;

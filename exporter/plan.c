@@ -85,7 +85,6 @@ bool plan_init(struct plan *plan, const struct template_record *record, uint32_t
 		else
 			plan->fixed_size += from->length;
 	}
-	plan->min_size = plan->fixed_size + plan->n_variable;
 	return limit_texts(plan, room, error);
 }
 

@@ -42,7 +42,6 @@ struct plan {
 	uint16_t n_fields;
 	uint16_t n_variable;
 	uint16_t fixed_size; /* octets of all fields but the variable ones */
-	uint16_t min_size;   /* of a record on the wire */
 	struct plan_field fields[TEMPLATE_MAX_FIELDS];
 };
 

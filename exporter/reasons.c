@@ -55,11 +55,10 @@ void reasons_add(void *user, uint32_t number, const char *name)
 
 const struct record_drop_cause *reasons_get(const struct reasons *reasons, uint32_t number)
 {
-	static const struct record_drop_cause unknown = {"", FORWARDING_STATUS_DROPPED};
 	const struct record_drop_cause *cause =
 		g_hash_table_lookup(reasons->causes, GUINT_TO_POINTER(number));
 
-	return cause ? cause : &unknown;
+	return cause ? cause : &record_unknown_cause;
 }
 
 static int compare_numbers(const void *a, const void *b)

@@ -41,6 +41,8 @@ void record_derive(struct flow_record *record, const struct clock_now *now,
 	derive_latencies(record);
 }
 
+const struct record_drop_cause record_unknown_cause = {"", FORWARDING_STATUS_DROPPED};
+
 uint8_t record_forwarding_status(const char *drop_cause_name)
 {
 	/* By name: the numbers change from kernel to kernel. The first prefix that fits. */
@@ -188,9 +190,8 @@ static void derive_mpls(struct flow_record *record)
 /* The verdict is about the flow as a whole: dropped when no packet got through. */
 static void derive_drops(struct flow_record *record, const struct record_resolver *resolver)
 {
-	static const struct record_drop_cause unknown = {"", FORWARDING_STATUS_DROPPED};
 	const struct pkt_drops *drops = &record->metrics.drops;
-	const struct record_drop_cause *cause = &unknown;
+	const struct record_drop_cause *cause = &record_unknown_cause;
 
 	record->forwarding_status = FORWARDING_STATUS_FORWARDED;
 	record->flow_verdict = FLOW_VERDICT_PASSED;

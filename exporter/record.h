@@ -74,13 +74,15 @@ struct flow_record {
 	char dns_name[RECORD_DNS_NAME_MAX]; /* "" without DNS */
 };
 
-/* What record_derive asks about the world outside. All callbacks may be NULL; user is passed
- * through. */
 struct record_drop_cause {
 	const char *name;	   /* without SKB_DROP_REASON_, "" if unknown */
 	uint8_t forwarding_status; /* record_forwarding_status of it */
 };
 
+extern const struct record_drop_cause record_unknown_cause;
+
+/* What record_derive asks about the world outside. All callbacks may be NULL; user is passed
+ * through. */
 struct record_resolver {
 	/* The interface that names (ifindex, vlan, inner_vlan) to an operator: the VLAN device over
 	 * it, the bond or bridge above it, or ifindex itself. name (RECORD_INTERFACE_NAME_MAX) may

@@ -102,7 +102,7 @@ void sets_record_into(struct sets *sets, uint16_t set_id, size_t size, enum mess
 	if (sets_record(sets, set_id, size))
 		return;
 	sets_take_into(sets, kind, messages);
-	/* a record that no message can hold overflows the writer, which sets_take refuses */
+	/* plan_init and template_check_size saw to it */
 	if (!sets_record(sets, set_id, size))
 		g_error("a record of %zu octets in a message for %zu", size, sets->room);
 }

@@ -14,7 +14,7 @@
 
 #define WAITING_MAX (8u << 20) /* octets; then events are applied before their drain ends */
 #define EARLY_MAX   16384      /* 1 MiB */
-#define DROPS_MAX   4096       /* interfaces and causes that are told apart */
+#define DROPS_MAX   4096       /* interfaces and causes by name; then under none */
 #define PLACES_MAX  64
 
 /* A handshake whose flow is not there yet. */

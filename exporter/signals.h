@@ -48,7 +48,8 @@ void signals_apply(struct signals *signals);
 /* By name: indices of sessions that come and go are without end. */
 struct signals_drops {
 	uint8_t netns;
-	char interface[16]; /* where the flow is counted, "": unknown, or one more than we list */
+	char interface[RECORD_INTERFACE_NAME_MAX]; /* where the flow is counted, "": unknown, or one
+						      more than we list */
 	uint32_t cause;
 	uint64_t packets;
 	uint64_t bytes;

@@ -85,6 +85,21 @@ namespaces_by_name() {
 	is "$(column '10[.]16[.]9[.]1' 15)" "e0" "namespaces: with their interface's name"
 }
 
+# Another name between two records of one interface.
+renamed() {
+	use_mode tcx
+	meter '["*", "!lo"]' </dev/null
+	send lan l0 --dst-mac "$router_mac" --src 10.16.10.1 --dst 10.63.0.1 --packets 100
+	check "renamed: the first record" ctl flush
+	in_ns r sh -c 'ip link set lan0 down && ip link set lan0 name lan9 && ip link set lan9 up'
+	check "renamed: it is metered" wait_for 10 attached lan9
+	send lan l0 --dst-mac "$router_mac" --src 10.16.11.1 --dst 10.63.0.1 --packets 100
+	check "renamed: the second record" ctl flush
+	meter_end renamed
+	is "$(column '10[.]16[.]10[.]1' 15) $(column '10[.]16[.]11[.]1' 15)" "lan0 lan9" "renamed: each record has the name of its time"
+	in_ns r sh -c 'ip link set lan9 down && ip link set lan9 name lan0 && ip link set lan0 up'
+}
+
 attached_in() { ctl show interfaces --json | jq -e --arg n "$1" '.interfaces[] | select(.netns == $n and .name == "e0" and .ingress)'; }
 
 flap tcx
@@ -92,4 +107,5 @@ flap clsact
 start_under_traffic tcx
 start_under_traffic clsact
 namespaces_by_name
+renamed
 done_testing

@@ -113,7 +113,7 @@ static void start(void)
 
 	world = g_new0(struct world, 1);
 	world->cache = cache_new(&config, &callbacks);
-	world->signals = signals_new(world->cache, &(struct signals_callbacks){NULL, NULL, NULL});
+	world->signals = signals_new(world->cache, &(struct signals_callbacks){0});
 	world->ring = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
 	world->now = (struct clock_now){1000 * NSEC_PER_SEC, 1000 * NSEC_PER_SEC,
 					1700000000 * NSEC_PER_SEC};

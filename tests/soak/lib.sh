@@ -35,6 +35,13 @@ count_memory() {
 
 held_blocks() { od -An -tu4 -j20 -N4 "$work/memory" | tr -d ' '; }
 held_octets() { od -An -tu8 -j24 -N8 "$work/memory" | tr -d ' '; }
+# The least of three seconds: sessions and questions that come and go.
+held_least() {
+	for _ in {1..30}; do
+		held_octets
+		sleep 0.1
+	done | sort -n | head -n 1
+}
 
 sample_resident() { # FILE: "seconds kB" each second while the daemon lives
 	local begin

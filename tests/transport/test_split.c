@@ -389,6 +389,31 @@ static void test_queue(void)
 	g_rand_free(random);
 }
 
+/* A ring that an outage has made large is given back when it is empty, and made anew. */
+static void test_queue_gives_back(void)
+{
+	struct queue queue = {0};
+
+	for (uint32_t round = 0; round < 3; round++) {
+		for (uint32_t i = 0; i < 3000; i++)
+			queue_push(&queue, numbered(i));
+		g_assert_cmpuint(queue.mask, ==, 4095);
+		for (uint32_t i = 0; i < 3000; i++) {
+			struct message *message = queue_take(&queue, 0);
+
+			g_assert_cmpuint(message->n_records, ==, i);
+			message_unref(message);
+		}
+		g_assert_null(queue.entry);
+		g_assert_cmpuint(queue.bytes, ==, 0);
+		queue_insert(&queue, 0, numbered(round));
+		g_assert_nonnull(queue.entry);
+		message_unref(queue_take(&queue, 0));
+		g_assert_nonnull(queue.entry);
+	}
+	queue_clear(&queue);
+}
+
 /* What a message holds beside its octets counts, too: 16 of them for each record. */
 static void test_queue_shares(void)
 {
@@ -448,6 +473,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/split/impossible", test_impossible);
 	g_test_add_func("/queue/against-a-list", test_queue);
 	g_test_add_func("/queue/against-a-list-shares", test_queue_shares);
+	g_test_add_func("/queue/gives-back", test_queue_gives_back);
 	g_test_add_func("/sctp/refused", test_sctp_refused);
 	return g_test_run();
 }

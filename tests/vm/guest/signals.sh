@@ -97,7 +97,8 @@ is "$(flows "${asked[@]}" dnsQuestionName first)" '"www.example.org"' "DNS: the 
 within "$(flows "${asked[@]}" dnsMinimumLatencyMicroseconds min)" 20000 30000 "DNS: 20 ms"
 
 # what the daemon itself does is no traffic (tests/e2e/idle.sh)
-ctl show flows --json >"$work/flows"
+show_flows() { ctl show flows --json >"$work/flows"; }
+check "flows are shown" show_flows
 is "$(grep -c '"ethernetType": 4,' "$work/flows")" 0 "no drops of its own on lo"
 check "SIGTERM ends it with status 0" daemon_stop
 done_testing
