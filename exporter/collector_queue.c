@@ -4,8 +4,7 @@
 
 #include "collector_queue.h"
 
-#define QUEUE_START 64
-#define QUEUE_KEEP  1024 /* entries that an empty one keeps; what an outage took is given back */
+#define QUEUE_START 64 /* entries; an empty queue gives more than that back */
 
 uint64_t queue_bytes_of(const struct message *message)
 {
@@ -69,7 +68,7 @@ struct message *queue_take(struct queue *queue, uint32_t at)
 	queue->n--;
 	queue->bytes -= queue_bytes_of(message);
 	queue->n_flows -= message->n_flows;
-	if (queue->n == 0 && queue->mask >= QUEUE_KEEP)
+	if (queue->n == 0 && queue->mask >= QUEUE_START)
 		queue_clear(queue);
 	return message;
 }
