@@ -43,7 +43,7 @@ struct flow_fetcher_callbacks {
 	uint32_t (*flow)(void *user, const struct flow_id *id, const struct flow_metrics *delta,
 			 uint32_t slot, uint32_t hint);
 	/* A delta with this hint, or of this flow, which has none, comes soon: time to fetch what
-	 * it will touch. id: NULL, or maybe torn. */
+	 * it will touch. id: NULL, or maybe torn. May be NULL itself. */
 	void (*prefetch)(void *user, const struct flow_id *id, uint32_t hint);
 	/* An event of the ring that isn't a slot: DNS, RTT, drop (kernel/flow.h). */
 	void (*event)(void *user, const struct flow_event *event, size_t size);

@@ -404,7 +404,8 @@ static __always_inline void look_ahead(const struct flow_fetcher *f, uint32_t i,
 
 	__builtin_prefetch((const char *)hot + (READ_AHEAD - LOOK_AHEAD) * slot_size);
 	__builtin_prefetch(s + READ_AHEAD - LOOK_AHEAD);
-	if (hot->gen & 1 || (s->gen && s->gen != hot->gen) || !is_changed(hot, s))
+	if (!f->callbacks.prefetch || hot->gen & 1 || (s->gen && s->gen != hot->gen) ||
+	    !is_changed(hot, s))
 		return;
 	if (s->gen && s->hint != CACHE_NO_HINT) {
 		f->callbacks.prefetch(f->callbacks.user, NULL, s->hint);

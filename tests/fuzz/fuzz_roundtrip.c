@@ -38,6 +38,7 @@ struct world {
 	GQueue expected; /* struct expected, owned */
 	char interface[RECORD_INTERFACE_NAME_MAX];
 	char drop_cause[RECORD_DROP_NAME_MAX];
+	struct record_drop_cause cause;
 };
 
 static uint64_t read_number(const struct strict_value *value)
@@ -175,9 +176,13 @@ static uint32_t interface_name(void *user, uint8_t netns, uint32_t ifindex, uint
 	return ifindex;
 }
 
-static const char *drop_name(void *user, uint32_t cause)
+static const struct record_drop_cause *drop_cause(void *user, uint32_t cause)
 {
-	return ((const struct world *)user)->drop_cause;
+	struct world *world = user;
+
+	world->cause.name = world->drop_cause;
+	world->cause.forwarding_status = record_forwarding_status(world->drop_cause);
+	return &world->cause;
 }
 
 /* What no metering gives: flows of the future, that end before they begin, octets of no packet. */
@@ -240,7 +245,7 @@ static void send_options(struct world *world, struct input *in)
 
 static void send_records(struct world *world, struct input *in)
 {
-	const struct record_resolver resolver = {interface_name, drop_name, world};
+	const struct record_resolver resolver = {interface_name, drop_cause, world};
 	const struct clock_now now = {UP_S * NSEC_PER_SEC, UP_S * NSEC_PER_SEC,
 				      EXPORT_S * NSEC_PER_SEC};
 	struct flow_record record;
