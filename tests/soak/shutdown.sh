@@ -35,8 +35,8 @@ fill() { # COLLECTOR: a daemon that holds all flows
 
 holds() { # PACKETS: in the cache, the rest lost by name
 	lost=$(lost_before)
-	held=$(metric flows_active)
-	[[ $(($(metric cached_packets) + lost)) -eq $1 ]]
+	[[ $(($(metric cached_packets) + lost)) -eq $1 ]] || return
+	held=$(metric flows_active) # last: the drain may be half through
 }
 
 # The CPU time of a process that is gone is what its parent was told.
