@@ -1,17 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Runs tests/vm/guest/*.sh in a machine of each kernel that people run; and the shipped unit under a real systemd on the
-# first and on the last of them. A kernel that the archive lacks is skipped, 6.1 may not be. What the machines left is in
-# tests/vm/machines/ of the build.
+# Runs tests/vm/guest/*.sh in a machine of each kernel that people run, small.sh in one of 256 MiB; and the shipped unit under
+# a real systemd on the first and on the last of them. A kernel that the archive lacks is skipped, 6.1 may not be. What the
+# machines left is in tests/vm/machines/ of the build.
 # BPFLOWD_VM_KERNELS: series. BPFLOWD_VM_TESTS: names, also of end-to-end tests. BPFLOWD_VM_SYSTEMD: series for the unit.
-# BPFLOWD_VM_JOBS: machines at a time. BPFLOWD_VM_KEEP: another place for what they leave. BPFLOWD_VM_BRIEF: series
-# without what takes long. BPFLOWD_VM_SEED: the moments of kill -9 (killed.sh) of a run before.
+# BPFLOWD_VM_SMALL: series for the small one. BPFLOWD_VM_JOBS: machines at a time. BPFLOWD_VM_KEEP: another place for
+# what they leave. BPFLOWD_VM_BRIEF: series without what takes long. BPFLOWD_VM_SEED: the moments of kill -9 (killed.sh) of a
+# run before.
 . "$(dirname "$0")/../lib.sh"
 need qemu-system-x86_64 busybox cpio modprobe zstd xz tshark
 
 read -ra kernels <<<"${BPFLOWD_VM_KERNELS:-5.10 6.1 6.12 6.18 newest}"
-read -ra tests <<<"${BPFLOWD_VM_TESTS:-vm/guest/meter vm/guest/signals vm/guest/killed vm/guest/life vm/guest/devices vm/guest/sctp}"
+read -ra tests <<<"${BPFLOWD_VM_TESTS-vm/guest/meter vm/guest/signals vm/guest/killed vm/guest/life vm/guest/devices vm/guest/sctp}"
 read -ra with_systemd <<<"${BPFLOWD_VM_SYSTEMD-${kernels[0]} ${kernels[-1]}}"
+read -ra small <<<"${BPFLOWD_VM_SMALL-${kernels[*]}}"
 command -v systemctl journalctl >/dev/null || { skip "systemd is not installed" "the unit" && with_systemd=(); }
 read -ra brief <<<"${BPFLOWD_VM_BRIEF:-}"
 jobs=${BPFLOWD_VM_JOBS:-2}
@@ -128,10 +130,14 @@ begin_machine() { # MACHINE KERNEL-FOLDER ROOT COMMAND
 mkdir -p "$out"
 "$vm/programs.sh" "$work/root" || bail "no guest to be made"
 [[ ${#with_systemd[@]} -eq 0 ]] || "$vm/programs.sh" "$work/systemd" systemd || bail "no guest with systemd to be made"
+[[ ${#small[@]} -eq 0 ]] || "$vm/programs.sh" "$work/small" small || bail "no small guest to be made"
 for kernel in "${kernels[@]}"; do
 	kernel_folder "$kernel" || continue
 	name=$(cut -d- -f1 "$folder/release")
-	begin_machine "$name" "$folder" "$work/root" "BPFLOWD_VM_SEED=$seed /test/tests/vm/guest/all $(tests_on "$kernel" | xargs)"
+	[[ ${#tests[@]} -eq 0 ]] ||
+		begin_machine "$name" "$folder" "$work/root" "BPFLOWD_VM_SEED=$seed /test/tests/vm/guest/all $(tests_on "$kernel" | xargs)"
+	[[ " ${small[*]} " != *" $kernel "* ]] || BPFLOWD_VM_MEMORY=256 \
+		begin_machine "$name-small" "$folder" "$work/small" "/test/tests/vm/guest/all vm/guest/small"
 	# its root is a copy of the initial one
 	[[ " ${with_systemd[*]} " != *" $kernel "* ]] || BPFLOWD_VM_MEMORY=640 \
 		begin_machine "$name-systemd" "$folder" "$work/systemd" "/test/tests/vm/guest/all vm/guest/unit"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# programs.sh ROOT [systemd]: makes the tree of a guest: programs of this system with their libraries, the daemon, the tests;
-# where asked for, with systemd as process 1 and the daemon installed as its unit wants it.
+# programs.sh ROOT [systemd|small]: makes the tree of a guest: programs of this system with their libraries, the daemon, the
+# tests; systemd: as process 1, and the daemon installed as its unit wants it; small: without the programs that need much
+# (dig alone brings 40 MiB), for guest/small.sh.
 set -euo pipefail
 root=$1
 here=$(dirname "$(readlink -f "$0")")
@@ -13,6 +14,8 @@ tools=(
 	bash ip tc bridge ss nstat ping nsenter setpriv taskset ethtool jq bpftool tcpdump socat nft dnsmasq dig
 )
 ours=(exporter/bpflowd exporter/bpflowctl tests/tools/blast tests/tools/relay tests/tools/stranger tests/vm/sctp_sink)
+
+[[ ${2:-} != small ]] || tools=(bash ip tc jq nsenter bpftool)
 
 libraries() { # PROGRAM
 	{ ldd "$1" 2>/dev/null || :; } | grep -o '/[^ ]*'
