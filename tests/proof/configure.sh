@@ -20,4 +20,11 @@ try no-http --enable-werror --without-http CFLAGS=-O0
 try no-systemd --enable-werror --without-systemd --with-systemdsystemunitdir=no CFLAGS=-O0
 try no-seccomp --enable-werror --without-seccomp CFLAGS=-O0
 try least --enable-werror --without-tls --without-http --without-systemd --without-seccomp CFLAGS=-O0
+if [[ $wanted == "  " ]]; then
+	# what it would find out on such a machine
+	tree=$(source_tree) && mkdir -p "$build/proof/big-endian" && cd "$build/proof/big-endian" || exit 1
+	refused() { ! ac_cv_c_bigendian=yes "$tree/configure" -q >configure.log 2>&1 && grep -q '^configure: error: .*big-endian' configure.log; }
+	refused
+	ok $? "a big-endian machine is refused" configure.log
+fi
 done_testing
