@@ -51,7 +51,7 @@ libexporter_a_SOURCES = \
 	exporter/daemon.c exporter/daemon.h exporter/daemon_private.h \
 	exporter/daemon_control.c exporter/daemon_flows.c exporter/daemon_meter.c exporter/daemon_report.c exporter/daemon_signals.c \
 	exporter/fetcher.c exporter/fetcher.h exporter/fetcher_private.h \
-	exporter/fetcher_attach.c exporter/fetcher_drain.c exporter/fetcher_flags.c \
+	exporter/fetcher_attach.c exporter/fetcher_clock.c exporter/fetcher_drain.c exporter/fetcher_flags.c exporter/fetcher_retire.c \
 	exporter/fetcher_drops.c exporter/fetcher_reasons.c exporter/fetcher_netdev.c exporter/fetcher_signals.c \
 	exporter/interfaces.c exporter/interfaces.h \
 	exporter/interfaces_device.c exporter/interfaces_device.h \

@@ -9,15 +9,11 @@
 
 #include "fetcher_private.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
 
 #include "cache.h"
 #include "clock.h"
-
-#define TIE_TICKS    4
-#define TIE_AGAIN_NS (3600 * NSEC_PER_SEC)
 
 #define LOOK_AHEAD	12   /* slots: what will be merged is fetched, */
 #define READ_AHEAD	48   /* and what will be looked at */
@@ -57,64 +53,6 @@ static void take_cold(struct flow_metrics *m, const struct flow_cold *cold)
 	memcpy(m->mpls, cold->mpls, sizeof(m->mpls));
 	m->far_ifindex = cold->far_ifindex;
 	m->far_vlan = cold->far_vlan;
-}
-
-/* One look at both clocks: when jiffies were 0, as far as this look can tell; late by its place in
- * the tick. */
-static bool look_at_jiffies(struct flow_fetcher *f, uint64_t *now_ns, int64_t *origin_ns)
-{
-	const volatile __u64 *jiffies = &f->flows[0]->bss->sampled_jiffies;
-	const volatile __u64 *ns = &f->flows[0]->bss->sampled_ns;
-	uint8_t frame[64] = {0};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
-
-	if (bpf_prog_test_run_opts(bpf_program__fd(f->flows[0]->progs.sample_clock), &opts))
-		return false;
-	*now_ns = *ns;
-	*origin_ns = *ns - *jiffies * f->ticks.length_ns;
-	return true;
-}
-
-/* The kernel's tick is a timer of CLOCK_MONOTONIC (tick_do_update_jiffies64), so that jiffies keep
- * their distance from it. A single look is late by up to a tick, or by more while the CPU is away;
- * the earliest of a few ticks is right. */
-bool fetcher_tie_jiffies(struct flow_fetcher *f)
-{
-	uint64_t length_ns = f->ticks.length_ns, end_ns = 0, now_ns;
-	int64_t earliest = INT64_MAX, origin_ns;
-
-	do {
-		if (!look_at_jiffies(f, &now_ns, &origin_ns))
-			return false;
-		if (!end_ns)
-			end_ns = now_ns + TIE_TICKS * length_ns;
-		earliest = MIN(earliest, origin_ns);
-	} while (now_ns < end_ns);
-	f->jiffies_origin_ns = earliest;
-	f->tie_jiffies_ns = now_ns + TIE_AGAIN_NS;
-	return true;
-}
-
-/* Ties the ticks of slots to CLOCK_MONOTONIC for a drain. */
-static void sample_clock(struct flow_fetcher *f)
-{
-	uint64_t jiffies, looked_ns;
-	int64_t origin_ns;
-
-	if (f->config.precise) {
-		f->ticks.now_ns = f->now_mono_ns;
-		f->ticks.now = f->now_mono_ns >> FLOW_TICK_SHIFT;
-		return;
-	}
-	/* not allowed once privileges are gone: then what is known stays */
-	if (f->now_mono_ns > f->tie_jiffies_ns && !fetcher_tie_jiffies(f))
-		f->tie_jiffies_ns = f->now_mono_ns + TIE_AGAIN_NS;
-	/* on a busy machine the first looks all came late */
-	if (look_at_jiffies(f, &looked_ns, &origin_ns))
-		f->jiffies_origin_ns = MIN(f->jiffies_origin_ns, origin_ns);
-	jiffies = (f->now_mono_ns - f->jiffies_origin_ns) / f->ticks.length_ns;
-	f->ticks.now = jiffies;
-	f->ticks.now_ns = f->jiffies_origin_ns + jiffies * f->ticks.length_ns;
 }
 
 /* What the slot holds beyond its shadow. */
@@ -305,7 +243,7 @@ size_t flow_fetcher_read_ringbuf(struct flow_fetcher *f, uint64_t now_mono_ns)
 	size_t n;
 
 	f->now_mono_ns = now_mono_ns;
-	sample_clock(f);
+	fetcher_sample_clock(f);
 	f->reading = true;
 	n = read_stash(f);
 	n += read_ring(f);
@@ -462,74 +400,4 @@ size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *f, uint64_t now_m
 	f->reading = false;
 	flow_fetcher_read_ringbuf(f, now_mono_ns);
 	return f->n_deltas;
-}
-
-void flow_fetcher_retire(struct flow_fetcher *f, uint32_t slot)
-{
-	uint32_t i = slot & ~SLOT_IPV6;
-	struct flow_hot *hot;
-	uint32_t gen;
-
-	if (slot & SLOT_IPV6) {
-		hot = &f->slots6[i].hot;
-		gen = f->shadow6[i].gen;
-	} else {
-		hot = &f->slots4[i].hot;
-		gen = f->shadow4[i].gen;
-	}
-	__atomic_store_n(&hot->retire, gen, __ATOMIC_RELAXED);
-}
-
-void flow_fetcher_prefetch_slot(const struct flow_fetcher *f, uint32_t slot)
-{
-	uint32_t i = slot & ~SLOT_IPV6;
-
-	if (slot & SLOT_IPV6) {
-		__builtin_prefetch(&f->slots6[i].hot, 1);
-		__builtin_prefetch(&f->shadow6[i]);
-	} else {
-		__builtin_prefetch(&f->slots4[i].hot, 1);
-		__builtin_prefetch(&f->shadow4[i]);
-	}
-}
-
-/* Whether two keys are of one flow: their octets without the ECN bits. */
-static bool is_same_key(const void *a, const void *b, size_t size)
-{
-	const uint64_t *x = a, *y = b;
-	size_t last = size / sizeof(*x) - 1;
-
-	return !memcmp(a, b, last * sizeof(*x)) && !((x[last] ^ y[last]) & ~FLOW_ECN);
-}
-
-/* The slots of a flow in a group, but for the one that is known. */
-static void retire_in(struct flow_fetcher *f, uint32_t group, const __u64 *key, uint32_t slot)
-{
-	uint32_t family = slot & SLOT_IPV6;
-
-	for (uint32_t i = group * FLOW_WAYS; i < (group + 1) * FLOW_WAYS; i++) {
-		bool same = family ? is_same_key(key, &f->slots6[i].key, sizeof(struct flow_key6))
-				   : is_same_key(key, &f->slots4[i].key, sizeof(struct flow_key4));
-
-		if (same && (i | family) != slot)
-			flow_fetcher_retire(f, i | family);
-	}
-}
-
-void flow_fetcher_retire_others(struct flow_fetcher *f, uint32_t slot)
-{
-	uint32_t i = slot & ~SLOT_IPV6, groups = slot & SLOT_IPV6 ? f->groups6 : f->groups4;
-	__u64 key[sizeof(struct flow_key6) / sizeof(__u64)], hash;
-
-	if (slot & SLOT_IPV6) {
-		memcpy(key, &f->slots6[i].key, sizeof(struct flow_key6));
-		hash = flow_hash6(f->hash_seed, key);
-	} else {
-		memcpy(key, &f->slots4[i].key, sizeof(struct flow_key4));
-		hash = flow_hash4(f->hash_seed, key[0], key[1], key[2]);
-	}
-	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++) {
-		retire_in(f, flow_group(hash, groups, cpu), key, slot);
-		retire_in(f, flow_second_group(hash, groups, cpu), key, slot);
-	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Shared by fetcher.c (load, close), fetcher_flags.c (interfaces), fetcher_attach.c (hooks),
- * fetcher_drain.c (table and ring) and the trackers' files. */
+ * fetcher_drain.c (table and ring), fetcher_clock.c, fetcher_retire.c and the trackers' files. */
 #ifndef BPFLOWD_FETCHER_PRIVATE_H
 #define BPFLOWD_FETCHER_PRIVATE_H
 
@@ -104,8 +104,10 @@ void fetcher_count_maps(struct flow_fetcher *fetcher, const struct bpf_object *o
 void fetcher_attach_init(struct flow_fetcher *fetcher);
 void fetcher_attach_clear(struct flow_fetcher *fetcher);
 
-/* Finds jiffies_origin_ns; takes a few ticks. False: not allowed. */
+/* fetcher_clock.c: finds jiffies_origin_ns; takes a few ticks. False: not allowed. */
 bool fetcher_tie_jiffies(struct flow_fetcher *fetcher);
+/* Ties the ticks of slots to CLOCK_MONOTONIC for a drain. */
+void fetcher_sample_clock(struct flow_fetcher *fetcher);
 
 /* fetcher_flags.c: nothing of it fails */
 void fetcher_flags_init(struct flow_fetcher *fetcher);
