@@ -173,7 +173,8 @@ static uint64_t next_deadline(const struct collector *collector)
 		break;
 	}
 	due = earlier(due, collector->refresh_ns);
-	due = earlier(due, collector->resolve_ns);
+	if (!collector->resolver) /* while it asks, nothing is due */
+		due = earlier(due, collector->resolve_ns);
 	due = earlier(due, collector->pace_ns);
 	return earlier(due, collector->ack_ns);
 }

@@ -306,16 +306,59 @@ static void test_falls_over(void)
 	sink_clear(&sink);
 }
 
-/* The name server says nothing: nobody waits for it, and the failure is said at last. */
-static void test_name_server_silent(void)
+/* A name server that says nothing. */
+static int open_silent(void)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(53)};
-	uint64_t longest = 0;
-	struct sender sender;
 	int silent = socket(AF_INET, SOCK_DGRAM, 0);
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	g_assert_cmpint(bind(silent, (struct sockaddr *)&address, sizeof(address)), ==, 0);
+	return silent;
+}
+
+/* A session stands and its name is asked for again: while no answer comes there is nothing to do.
+ */
+static void test_asked_again(void)
+{
+	unsigned int n_busy = 0;
+	struct sender sender;
+	struct sink sink;
+	int silent;
+
+	use_moving_clock();
+	write_file("hosts", "127.0.0.1 collector.test\n");
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.address = (char *)"collector.test";
+	sender_start(&sender);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+
+	silent = open_silent();
+	write_file("hosts", "");
+	move_clock(&sender, 61 * NSEC_PER_SEC);
+	WORK_UNTIL(&sender, &sink, recv(silent, &n_busy, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+	n_busy = 0;
+	for (int i = 0; i < 300; i++) {
+		n_busy += g_main_context_iteration(NULL, false);
+		g_usleep(1000);
+	}
+	g_assert_cmpuint(n_busy, <, 100);
+	g_assert_true(sender_stats(&sender)->up);
+	close(silent);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
+/* The name server says nothing: nobody waits for it, and the failure is said at last. */
+static void test_name_server_silent(void)
+{
+	uint64_t longest = 0;
+	struct sender sender;
+	int silent = open_silent();
+
 	write_file("hosts", "");
 	sender_init(&sender, TRANSPORT_TCP, 4739);
 	sender.settings.address = (char *)"collector.test";
@@ -371,6 +414,7 @@ int main(int argc, char **argv)
 	g_test_add_data_func("/path/name-moves/tcp", GINT_TO_POINTER(TRANSPORT_TCP),
 			     test_name_moves);
 	g_test_add_func("/path/falls-over", test_falls_over);
+	g_test_add_func("/path/asked-again", test_asked_again);
 	g_test_add_func("/path/name-server-silent", test_name_server_silent);
 	status = g_test_run();
 	tools_remove_folder(folder);
