@@ -186,6 +186,7 @@ static bool start(struct daemon *d, GError **error)
 	struct settings *s = d->settings;
 
 	priv_unlock_memory();
+	priv_lift_files();
 	/* first of all: who has the socket owns the filters that bear its mark */
 	d->control = control_new(s->control_socket, s->control_group, daemon_verbs, d, error);
 	if (!d->control || !daemon_meter_prepare(d, error))

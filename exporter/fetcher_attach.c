@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@
 /* linux/bpf.h of Debian 12 is older than tcx; kernel commit e420bed02507 */
 #define BPF_TCX_INGRESS_TYPE 46
 #define BPF_TCX_EGRESS_TYPE  47
+
+#define FILES_KEPT 64
 
 #define TC_PRIORITY    10 /* before the filters that leave it to the kernel (49152 and down) */
 #define TC_HANDLE_BASE 0xb9f00000u
@@ -60,13 +63,25 @@ static void leave_netns(const struct flow_fetcher *f, int netns_fd)
 		g_error("cannot return to the own network namespace: %s", strerror(errno));
 }
 
+/* Hooks leave some descriptors to collectors, files and clients: what can't be metered any more
+ * must not silence what is. The lowest free one is always taken. */
+static bool is_spare(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+	       (rlim_t)fd < limit.rlim_cur - MIN(FILES_KEPT, limit.rlim_cur / 4);
+}
+
 /* A filter must be taken off where it is, also at a close that nobody has prepared. */
 static int keep_netns(struct hook *hook, int netns_fd)
 {
 	if (netns_fd < 0)
 		return 0;
 	hook->netns_fd = fcntl(netns_fd, F_DUPFD_CLOEXEC, 0);
-	return hook->netns_fd < 0 ? -errno : 0;
+	if (hook->netns_fd < 0)
+		return -errno;
+	return is_spare(hook->netns_fd) ? 0 : -EMFILE; /* the caller drops it */
 }
 
 static void drop_netns(struct hook *hook)
@@ -92,7 +107,12 @@ static int attach_tcx(int prog_fd, uint32_t ifindex, int direction)
 	};
 	int fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	if (is_spare(fd))
+		return fd;
+	close(fd);
+	return -EMFILE;
 }
 
 static uint32_t tc_handle(const struct flow_fetcher *f)
@@ -183,6 +203,11 @@ static bool fail(GError **error, const char *what, int err)
 	else if (err == -EPERM)
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_PERM,
 			    "cannot attach by %s: permission denied; CAP_NET_ADMIN is needed",
+			    what);
+	else if (err == -EMFILE)
+		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_MFILE,
+			    "cannot attach by %s: too many open files; a higher limit would do "
+			    "(LimitNOFILE= of the unit, ulimit -n)",
 			    what);
 	else
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "cannot attach by %s: %s",

@@ -23,6 +23,8 @@
 #define CAP_BPF 39
 #endif
 
+#define FILES_WANTED 65536
+
 bool priv_unlock_memory(void)
 {
 	struct rlimit limit = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
@@ -33,6 +35,18 @@ bool priv_unlock_memory(void)
 		return false;
 	limit.rlim_cur = limit.rlim_max;
 	return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;
+}
+
+void priv_lift_files(void)
+{
+	struct rlimit limit, lifted = {.rlim_cur = FILES_WANTED, .rlim_max = FILES_WANTED};
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_max < FILES_WANTED && setrlimit(RLIMIT_NOFILE, &lifted) == 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 bool priv_may_load(void)

@@ -14,6 +14,10 @@
  * stays: loading may then fail with EPERM. */
 bool priv_unlock_memory(void);
 
+/* Each hook that is attached by tcx takes a descriptor, and 1024 are soon gone: lifts RLIMIT_NOFILE
+ * to the hard limit, that one to 65,536 if it is lower and we may. */
+void priv_lift_files(void);
+
 /* Whether we have the capabilities that loading takes. */
 bool priv_may_load(void);
 
