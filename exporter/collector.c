@@ -15,6 +15,8 @@
 #include "collector_private.h"
 #include "log.h"
 
+#define REFRESH_PAUSE_NS NSEC_PER_SEC /* interfaces come and go by the hundred */
+
 struct collector_source {
 	GSource source; /* first */
 	struct collector *collector;
@@ -130,8 +132,11 @@ void collector_enqueue(struct collector *collector, struct message *message)
 
 	send_enqueue(collector, message);
 	g_source_set_ready_time(collector->source, 0);
-	if (collector->state != COLLECTOR_UP || transport->want & POLLOUT || transport->blocked ||
-	    collector->queue.n - collector->n_unacked < COLLECTOR_BATCH)
+	if (collector->state != COLLECTOR_UP || transport->want & POLLOUT || transport->blocked)
+		return;
+	/* what one drain ends may be more than a small queue holds */
+	if (collector->queue.n - collector->n_unacked < COLLECTOR_BATCH &&
+	    !send_is_pressed(collector))
 		return;
 	/* the pace goes on while flows end by the ten thousand, and no timer is heard */
 	now_ns = now_mono_ns();
@@ -141,8 +146,9 @@ void collector_enqueue(struct collector *collector, struct message *message)
 
 void collector_refresh(struct collector *collector)
 {
-	collector->refresh_ns = 0;
-	collector->n_copies = 1;
+	uint64_t soon_ns = now_mono_ns() + REFRESH_PAUSE_NS;
+
+	collector->refresh_ns = MIN(collector->refresh_ns, soon_ns);
 	g_source_set_ready_time(collector->source, 0);
 }
 

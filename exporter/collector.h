@@ -75,7 +75,7 @@ void collector_set_settings(struct collector *collector, const struct settings_c
 /* Takes a reference. Never blocks; a full queue drops its oldest data message and counts it. */
 void collector_enqueue(struct collector *collector, struct message *message);
 
-/* Sends templates and options anew (options changed). */
+/* Options changed: sends them anew, within a second, with the templates where those expire. */
 void collector_refresh(struct collector *collector);
 
 /* The templates are others: sends them as at the start of a session, before what comes. */

@@ -219,7 +219,7 @@ static bool refresh_due(const struct collector *collector, uint64_t now_ns)
 static void refresh(struct collector *collector, uint64_t now_ns)
 {
 	uint64_t interval_ns = collector->settings->template_refresh_ns;
-	bool templates = ops_of(collector)->templates_expire || collector->refresh_ns == 0;
+	bool templates = ops_of(collector)->templates_expire;
 
 	if (collector->n_copies > 0 && --collector->n_copies > 0)
 		interval_ns = MIN(interval_ns, EARLY_REFRESH_NS);
@@ -302,6 +302,7 @@ static int fill_batch(struct collector *collector, struct transport_message *bat
 		batch[i].part[1].iov_len = entry->message->size;
 		batch[i].joined = false;
 		batch[i].template = entry->message->kind == MESSAGE_TEMPLATES;
+		batch[i].data = entry->message->kind == MESSAGE_DATA;
 		left -= entry->message->n_flows;
 		if (collector->rate && left <= 0)
 			return i + 1;

@@ -92,6 +92,9 @@ static void open_transport(struct collector *collector, const struct resolver_ad
 	collector->transport =
 		ops->open(&collector->session_settings, to, address ? address->length : 0, &error);
 	if (!collector->transport) {
+		/* another has taken the port that we had: any will do next time */
+		if (error->code == EADDRINUSE)
+			collector->session_settings.source_port = collector->settings->source_port;
 		session_fail(collector, error->message, now_ns);
 		return;
 	}

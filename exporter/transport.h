@@ -25,6 +25,7 @@ GQuark transport_error_quark(void);
 struct transport_message {
 	struct iovec part[2];
 	bool template; /* SCTP: reliable and ordered */
+	bool data;     /* flows, neither templates nor options */
 	bool joined;   /* set by send: went in one packet with the one before, for a device to cut
 			*/
 };

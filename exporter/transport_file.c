@@ -30,6 +30,8 @@ struct file {
 	struct transport transport; /* first */
 	const struct settings_collector *settings;
 	bool regular;
+	bool has_data; /* templates and options alone never fill a file: the next would begin so,
+			  too */
 	uint64_t size;
 	uint64_t synced;
 	uint64_t torn; /* octets of a message that a pipe took in part */
@@ -204,7 +206,9 @@ static int account(struct file *file, const struct transport_message *messages, 
 		sync_file_range(file->transport.fd, file->synced, 0, SYNC_FILE_RANGE_WRITE);
 		file->synced = file->size;
 	}
-	if (file->rotate_size && file->size >= file->rotate_size)
+	for (int i = 0; i < n; i++)
+		file->has_data |= messages[i].data;
+	if (file->rotate_size && file->has_data && file->size >= file->rotate_size)
 		file->transport.expired = true;
 	return n;
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <linux/sctp.h>
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,7 +32,8 @@
 struct sctp {
 	struct transport transport; /* first */
 	bool connected;
-	int n_unacked;
+	uint64_t charged; /* memory of all messages that the kernel took */
+	GArray *ends;	  /* uint64_t: charged when each went */
 };
 
 static bool set_option(int fd, int option, const void *value, socklen_t length, GError **error)
@@ -96,6 +98,7 @@ static struct transport *sctp_open(const struct settings_collector *collector,
 	sctp->transport.fd = fd;
 	sctp->transport.want = POLLOUT;
 	sctp->transport.max_message_size = UINT16_MAX;
+	sctp->ends = g_array_new(false, false, sizeof(uint64_t));
 	return &sctp->transport;
 }
 
@@ -178,6 +181,29 @@ static enum transport_state sctp_step(struct transport *transport, GError **erro
 	return alive(sctp, error) ? TRANSPORT_UP : TRANSPORT_FAILED;
 }
 
+/* Memory of what waits or is under way: a chunk gives its share back when it is acknowledged.
+ * SCTP_STATUS counts only chunks that are under way, and not those that wait for the window. */
+static uint32_t memory_held(const struct sctp *sctp)
+{
+	uint32_t memory[SK_MEMINFO_VARS];
+	socklen_t length = sizeof(memory);
+
+	if (getsockopt(sctp->transport.fd, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0)
+		return UINT32_MAX; /* nobody knows: nothing has arrived */
+	return memory[SK_MEMINFO_WMEM_QUEUED];
+}
+
+/* What is acknowledged meanwhile makes it look smaller: then too many count as unacknowledged. */
+static void message_went(struct sctp *sctp, const struct transport_message *message,
+			 uint32_t held_before)
+{
+	uint64_t size = transport_message_size(message);
+	uint32_t held = memory_held(sctp);
+
+	sctp->charged += held > held_before ? MAX(size, held - held_before) : size;
+	g_array_append_val(sctp->ends, sctp->charged);
+}
+
 static int send_one(struct sctp *sctp, const struct transport_message *message)
 {
 	union {
@@ -209,10 +235,11 @@ static int sctp_send(struct transport *transport, struct transport_message *mess
 
 	transport->want = POLLIN;
 	for (int n = 0; n < n_messages; n++) {
+		uint32_t held = memory_held(sctp);
 		int result = send_one(sctp, &messages[n]);
 
 		if (result == 0) {
-			sctp->n_unacked++;
+			message_went(sctp, &messages[n], held);
 			continue;
 		}
 		if (result == -EAGAIN) {
@@ -224,16 +251,21 @@ static int sctp_send(struct transport *transport, struct transport_message *mess
 	return n_messages;
 }
 
-/* Chunks that wait or are under way bound the messages from above: a large message is several. */
 static int sctp_unacked(struct transport *transport)
 {
 	struct sctp *sctp = (struct sctp *)transport;
+	uint64_t gone = sctp->charged - MIN(memory_held(sctp), sctp->charged);
 	struct sctp_status status;
+	guint n = 0;
 
-	if (association_status(sctp, &status))
-		sctp->n_unacked =
-			MIN(sctp->n_unacked, status.sstat_unackdata + status.sstat_penddata);
-	return sctp->n_unacked;
+	/* asked afterwards: an association that has ended holds nothing, whatever arrived */
+	if (!association_status(sctp, &status))
+		gone = 0;
+	while (n < sctp->ends->len && g_array_index(sctp->ends, uint64_t, n) <= gone)
+		n++;
+	if (n)
+		g_array_remove_range(sctp->ends, 0, n);
+	return sctp->ends->len;
 }
 
 /* close sends SHUTDOWN, and ABORT only if input lies unread. */
@@ -244,6 +276,7 @@ static void sctp_close(struct transport *transport)
 	else
 		transport_discard(transport->fd);
 	close(transport->fd);
+	g_array_free(((struct sctp *)transport)->ends, true);
 	g_free(transport);
 }
 
