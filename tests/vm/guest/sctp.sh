@@ -133,6 +133,39 @@ family() { # NAME ADDRESS
 	is $((arrived + lost)) $packets "$name: arrived and counted as lost make all packets"
 }
 
+# It reads nothing and dies: what its kernel has not acknowledged counts as ours and is sent again. What that has is gone with
+# it, as over TCP: its buffer of 64 KiB is less than a thousand packets here.
+dies_full() { # NAME ADDRESS
+	packets=0
+	arrived=0
+	sink_start "$2" "$1-full"
+	config "$2" "max_message_size: 1400"
+	daemon_start b "$work/bpflowd.yaml"
+	check "$1, full: a session" wait_for 5 up
+	traffic 300 300
+	check "$1, full: all goes" wait_for 10 idle
+	sleep 1
+	kill -STOP "$sink_pid"
+	traffic 3000 3000
+	ended() { [[ $(($(metric exported_packets_total) + $(metric queued_packets) + $(metric lost_packets_total))) == "$packets" ]]; }
+	check "$1, full: all flows have ended" wait_for 10 ended
+	ok $(($(metric queued_packets) < 2000)) "$1, full: $(metric queued_packets) packets are queued still"
+	kill -KILL "$sink_pid"
+	stop "$sink_pid" CONT
+	check "$1, full: noticed" wait_for 10 down
+	verdict "$1, before it died" "$1-full"
+	sink_start "$2" "$1-then"
+	check "$1, full: a session again" wait_for 20 up
+	check "$1, full: all goes in the end" wait_for 40 idle
+	sleep 1
+	lost=$(metric lost_packets_total)
+	check "$1, full: SIGTERM ends it with status 0" daemon_stop
+	stop "$sink_pid"
+	verdict "$1, full" "$1-then"
+	ok $((arrived + lost < packets - 1000)) "$1, full: of $packets packets $arrived arrived, $lost are counted as lost"
+	rm "$work/bpflowd.log"
+}
+
 # A queue far too small: what did not fit is counted.
 black_hole() { # NAME ADDRESS
 	packets=0
@@ -151,6 +184,7 @@ black_hole() { # NAME ADDRESS
 
 family ipv4 10.80.0.2
 rm "$work/bpflowd.log"
+dies_full ipv4 10.80.0.2
 black_hole ipv4 10.80.1.9
 family ipv6 fd80::2
 rm "$work/bpflowd.log"
