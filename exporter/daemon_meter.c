@@ -184,6 +184,16 @@ static void find_ppp(void *user, const struct interface *interface)
 		ppp[interface->netns] = true;
 }
 
+/* What was counted at an interface of which nothing is known any more. */
+static gboolean is_forgotten(gpointer key, gpointer value, gpointer user)
+{
+	const struct observed *o = value;
+	const struct daemon *d = user;
+
+	return !interfaces_get(d->interfaces, FLOW_IFACE_NETNS(o->iface),
+			       FLOW_IFACE_IFINDEX(o->iface));
+}
+
 static void interfaces_changed(void *user)
 {
 	struct daemon *d = user;
@@ -191,10 +201,11 @@ static void interfaces_changed(void *user)
 
 	if (!d->interfaces)
 		return;
+	g_hash_table_foreach_remove(d->observed, is_forgotten, d);
+	d->last_observed = NULL;
 	interfaces_foreach(d->interfaces, find_ppp, ppp);
 	for (int i = 0; i < FLOW_MAX_NETNS; i++)
-		if (i == 0 || ppp[i])
-			flow_fetcher_set_ppp_metered(d->fetcher, i, ppp[i]);
+		flow_fetcher_set_ppp_metered(d->fetcher, i, ppp[i]);
 	if (d->outputs)
 		outputs_options_changed(d->outputs);
 }
@@ -225,6 +236,7 @@ void daemon_drain(struct daemon *d)
 	struct clock_now end;
 
 	clock_read(&d->now);
+	d->drained_ns = d->now.mono_ns;
 	flow_fetcher_lookup_and_delete_map(d->fetcher, d->now.mono_ns);
 	clock_read(&end);
 	histogram_observe(&d->process.drain_duration, (end.mono_ns - d->now.mono_ns) / 1e9);
@@ -237,8 +249,14 @@ void daemon_drain(struct daemon *d)
  * one. */
 static void index_reused(void *user, uint8_t netns, uint32_t ifindex)
 {
-	daemon_drain(user);
-	daemon_flush(user);
+	struct daemon *d = user;
+
+	daemon_drain(d);
+	daemon_flush(d);
+	for (int direction = FLOW_INGRESS; direction <= FLOW_EGRESS; direction++)
+		g_hash_table_remove(d->observed,
+				    GUINT_TO_POINTER(FLOW_IFACE(netns, direction, ifindex)));
+	d->last_observed = NULL;
 }
 
 static gboolean on_drain_timer(gpointer user)
@@ -247,14 +265,18 @@ static gboolean on_drain_timer(gpointer user)
 	return G_SOURCE_CONTINUE;
 }
 
-/* The ring is half full: flows turn over faster than the drain interval. */
+/* The ring is half full: flows turn over faster than the drain interval. What ends then ends by
+ * what the table knows, too: a packet that was not read yet is no idleness. */
 static gboolean on_ring(gint fd, GIOCondition condition, gpointer user)
 {
 	struct daemon *d = user;
 
 	clock_read(&d->now);
+	if (d->now.mono_ns - d->drained_ns >= MIN(NSEC_PER_SEC, d->settings->idle_timeout_ns / 2)) {
+		daemon_drain(d);
+		return G_SOURCE_CONTINUE;
+	}
 	flow_fetcher_read_ringbuf(d->fetcher, d->now.mono_ns);
-	cache_expire(d->cache, d->now.mono_ns);
 	outputs_flush(d->outputs);
 	return G_SOURCE_CONTINUE;
 }

@@ -43,6 +43,7 @@ struct daemon {
 	struct daemon_interface interface_names[1 << DAEMON_NAMES_LOG2]; /* by hash */
 	uint64_t interfaces_generation; /* interfaces_generation when they were filled */
 	struct clock_now now;		/* of the drain that is going on */
+	uint64_t drained_ns;		/* when the table was last read */
 	struct clock_now start;
 	uint64_t n_exported; /* flows that ended */
 	struct report_process process;

@@ -352,7 +352,7 @@ void flow_fetcher_close(struct flow_fetcher *f)
 
 void flow_fetcher_set_ppp_metered(struct flow_fetcher *f, uint8_t netns, bool metered)
 {
-	struct flows_bpf *flows = fetcher_instance(f, netns, NULL);
+	struct flows_bpf *flows = metered ? fetcher_instance(f, netns, NULL) : f->flows[netns];
 
 	if (flows)
 		flows->bss->ppp_metered = metered;

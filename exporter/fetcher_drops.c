@@ -209,7 +209,8 @@ static void hand_up(struct flow_fetcher *f, const struct drop_slot *slot, struct
 	e.drops.latest_cause = slot->cause;
 	e.drops.latest_state = slot->state;
 	e.unsure = slot->unsure;
-	e.start_ns = clock_from_tick(&f->ticks, s->packets ? s->last : slot->first);
+	/* a slot outlives its flows: those before may have ended long ago */
+	e.start_ns = clock_from_tick(&f->ticks, s->packets ? slot->last : slot->first);
 	e.end_ns = clock_from_tick(&f->ticks, slot->last);
 	s->packets = slot->packets;
 	s->bytes = slot->bytes;

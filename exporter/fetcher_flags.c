@@ -42,8 +42,9 @@ static bool own_flags(struct flow_fetcher *f, struct flows_bpf *flows, uint8_t n
 
 	if (owner == ifindex)
 		return true;
-	if (owner && (flow_fetcher_attached(f, netns, owner, FLOW_INGRESS) ||
-		      flow_fetcher_attached(f, netns, owner, FLOW_EGRESS)))
+	/* hooked, or covered by what lies under it */
+	if (owner &&
+	    g_hash_table_contains(f->traced, GUINT_TO_POINTER(FLOW_IFACE(netns, 0, owner))))
 		return false;
 	g_hash_table_insert(f->flag_owners, key, GUINT_TO_POINTER(ifindex));
 	flows->bss->iface_flags[ifindex & 0xffff] = ifindex << 8;
@@ -144,6 +145,10 @@ void fetcher_flags_hooked(struct flow_fetcher *f, uint8_t netns, int netns_fd, u
 			    ifindex, g_strerror(errno));
 		return;
 	}
+	/* the kernel gives the number of one that is gone to the next that comes */
+	for (uint32_t i = 0; i < f->n_netns; i++)
+		if (f->netns_inums[i] == (uint32_t)st.st_ino)
+			f->netns_inums[i] = 0;
 	f->netns_inums[netns] = st.st_ino;
 	f->n_netns = MAX(f->n_netns, netns + 1u);
 	fetcher_drops_netns(f);

@@ -29,6 +29,7 @@ static int load_probe(struct flow_fetcher *f, struct probe_bpf *bpf)
 
 	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
 	bpf->rodata->interval = NSEC_PER_SEC / tick.tv_nsec;
+	bpf->rodata->ring_high = f->config.ring_bytes / 2;
 	err = bpf_map__reuse_fd(bpf->maps.direct_flows,
 				bpf_map__fd(f->flows[0]->maps.direct_flows));
 	err = err ? err

@@ -294,6 +294,7 @@ static void detach(struct device_table *table, struct device *device, int direct
 		if (direction == FLOW_INGRESS)
 			set_covered(table, device, false);
 		*hooked = false;
+		table->renamed = true;
 		callbacks->detach(callbacks->user, &device->interface, table->netns_fd, direction);
 	}
 }
@@ -327,6 +328,7 @@ static bool attach_one(struct device_table *table, struct device *device, int di
 		set_covered(table, device, false);
 	*hooked = callbacks->attach(callbacks->user, &device->interface, table->netns_fd, direction,
 				    error);
+	table->renamed |= *hooked;
 	return *hooked;
 }
 

@@ -11,7 +11,8 @@ char _license[] SEC("license") = "Dual MIT/GPL";
 
 #define SOCKETS 4096 /* remembered; two that share a place are asked more often */
 
-const volatile __u32 interval = 250; /* ticks between two looks at a socket */
+const volatile __u32 interval = 250;	  /* ticks between two looks at a socket */
+const volatile __u32 ring_high = 1 << 19; /* octets in the ring: from there on it is for others */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct minmax_sample {
@@ -103,7 +104,9 @@ int tcp_probe(u64 *ctx)
 	u32 place = (socket * 0x9e3779b97f4a7c15ull >> 32) & (SOCKETS - 1);
 	struct probed *p = bpf_map_lookup_elem(&probed_sockets, &place);
 
-	if (!p || (p->socket == socket && now - p->asked < interval))
+	if (!p || now - p->asked < (p->socket == socket ? interval : interval / 8))
+		return 0;
+	if (bpf_ringbuf_query(&direct_flows, BPF_RB_AVAIL_DATA) > ring_high)
 		return 0;
 	p->socket = socket;
 	p->asked = now;
