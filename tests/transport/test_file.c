@@ -138,6 +138,23 @@ static void test_rotation_by_size(void)
 	end(&place);
 }
 
+/* Templates and options are more than a file may have: each has one message of data. */
+static void test_rotation_tiny(void)
+{
+	struct place place;
+
+	begin(&place);
+	place.sender.settings.rotate_size = 1;
+	sender_start(&place.sender);
+	alarm(60); /* for a loop without end */
+	sender_give(&place.sender, 5);
+	WORK_UNTIL(&place.sender, NULL, sender_stats(&place.sender)->queued_messages == 0);
+	alarm(0);
+	g_assert_cmpuint(read_files(&place), <=, 6);
+	assert_conserved(&place.sender, &place.sink);
+	end(&place);
+}
+
 static void test_rotation_by_time(void)
 {
 	struct place place;
@@ -253,6 +270,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/file/written", test_written);
 	g_test_add_func("/file/read-by-others", test_read_by_others);
 	g_test_add_func("/file/rotation-by-size", test_rotation_by_size);
+	g_test_add_func("/file/rotation-tiny", test_rotation_tiny);
 	g_test_add_func("/file/rotation-by-time", test_rotation_by_time);
 	g_test_add_func("/file/set-aside", test_set_aside);
 	g_test_add_func("/file/disk-full", test_disk_full);

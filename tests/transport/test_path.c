@@ -287,6 +287,51 @@ static void test_name_moves(const void *data)
 	clock_set_source(NULL);
 }
 
+static uint16_t source_port(const struct sender *sender)
+{
+	struct sockaddr_in local = {0};
+	socklen_t length = sizeof(local);
+
+	getsockname(sender->collector->transport->fd, (struct sockaddr *)&local, &length);
+	return ntohs(local.sin_port);
+}
+
+/* The way goes for a while, and somebody else takes the port that the session had. */
+static void test_port_taken(void)
+{
+	struct sockaddr_in taken = {.sin_family = AF_INET};
+	int thief = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sender sender;
+	struct sink sink;
+	uint16_t port;
+
+	use_moving_clock();
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender_start(&sender);
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	port = source_port(&sender);
+
+	run("ip address del 127.0.0.1/8 dev lo");
+	sender_give(&sender, 10);
+	WORK_UNTIL(&sender, &sink, !sender_stats(&sender)->up);
+	taken.sin_port = htons(port);
+	g_assert_cmpint(bind(thief, (struct sockaddr *)&taken, sizeof(taken)), ==, 0);
+	run("ip address add 127.0.0.1/8 dev lo");
+	for (int i = 0; i < 4; i++) {
+		move_clock(&sender, 70 * NSEC_PER_SEC);
+		work(&sender, &sink);
+	}
+	WORK_UNTIL(&sender, &sink, sink.n_records == sender.n_records);
+	g_assert_cmpuint(source_port(&sender), !=, port);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	close(thief);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
 /* A name with an address of each family, of which the first has no listener. */
 static void test_falls_over(void)
 {
@@ -414,6 +459,7 @@ int main(int argc, char **argv)
 	g_test_add_data_func("/path/name-moves/tcp", GINT_TO_POINTER(TRANSPORT_TCP),
 			     test_name_moves);
 	g_test_add_func("/path/falls-over", test_falls_over);
+	g_test_add_func("/path/port-taken", test_port_taken);
 	g_test_add_func("/path/asked-again", test_asked_again);
 	g_test_add_func("/path/name-server-silent", test_name_server_silent);
 	status = g_test_run();

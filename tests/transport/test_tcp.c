@@ -408,6 +408,35 @@ static void test_set_settings(void)
 	sink_clear(&sink);
 }
 
+/* Options change by the hundred: they go once in a while, and no template goes twice. */
+static void test_options_change(void)
+{
+	struct sender sender;
+	uint64_t n_options;
+	struct sink sink;
+
+	use_moving_clock();
+	sink_open(&sink, SOCK_STREAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_TCP, sink.port);
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, sink.n_options == 1);
+	for (int turn = 0; turn < 3; turn++) {
+		n_options = sink.n_options;
+		for (int i = 0; i < 100; i++)
+			collector_refresh(sender.collector);
+		work(&sender, &sink);
+		move_clock(&sender, 2 * NSEC_PER_SEC);
+		WORK_UNTIL(&sender, &sink, sink.n_options > n_options);
+		for (int i = 0; i < 20; i++)
+			work(&sender, &sink);
+		g_assert_cmpuint(sink.n_options, ==, n_options + 1);
+	}
+	g_assert_cmpuint(sink.n_templates, ==, 1);
+	sender_clear(&sender);
+	sink_clear(&sink);
+	clock_set_source(NULL);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -426,5 +455,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/tcp/talks-back", test_talks_back);
 	g_test_add_func("/tcp/sequence-wraps", test_sequence_wraps);
 	g_test_add_func("/tcp/set-settings", test_set_settings);
+	g_test_add_func("/tcp/options-change", test_options_change);
 	return g_test_run();
 }

@@ -404,6 +404,25 @@ static void test_rarely_refused(void)
 	}
 }
 
+/* What one drain ends is four times what the queue holds, and the collector is idle. */
+static void test_small_queue(void)
+{
+	struct sender sender;
+	struct sink sink;
+
+	sink_open(&sink, SOCK_DGRAM, "127.0.0.1", 0);
+	sender_init(&sender, TRANSPORT_UDP, sink.port);
+	sender.settings.queue_size = 64 << 10;
+	sender_start(&sender);
+	WORK_UNTIL(&sender, &sink, sink.n_templates > 0);
+	sender_give(&sender, 200);
+	WORK_UNTIL(&sender, &sink, sender_stats(&sender)->queued_messages == 0);
+	g_assert_cmpuint(sender_lost(&sender), ==, 0);
+	g_assert_cmpuint(sender_stats(&sender)->sent_flows, ==, sender.n_records);
+	sender_clear(&sender);
+	sink_clear(&sink);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -416,6 +435,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/udp/socket", test_socket);
 	g_test_add_func("/udp/lone", test_lone);
 	g_test_add_func("/udp/spread", test_spread);
+	g_test_add_func("/udp/small-queue", test_small_queue);
 	g_test_add_func("/udp/max-rate", test_max_rate);
 	g_test_add_func("/udp/refused", test_refused);
 	g_test_add_data_func("/udp/in-doubt/session-ends", GINT_TO_POINTER(DOUBT_ENDS),
