@@ -64,13 +64,18 @@ static void leave_netns(const struct flow_fetcher *f, int netns_fd)
 }
 
 /* Hooks leave some descriptors to collectors, files and clients: what can't be metered any more
- * must not silence what is. The lowest free one is always taken. */
-static bool is_spare(int fd)
+ * must not silence what is. The next descriptor is always the lowest that is free. */
+static int spare_descriptor(const struct flow_fetcher *f)
 {
+	int fd = fcntl(f->own_netns_fd, F_DUPFD_CLOEXEC, 0);
 	struct rlimit limit;
 
-	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-	       (rlim_t)fd < limit.rlim_cur - MIN(FILES_KEPT, limit.rlim_cur / 4);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	return (rlim_t)fd < limit.rlim_cur - MIN(FILES_KEPT, limit.rlim_cur / 4) ? 0 : -EMFILE;
 }
 
 /* A filter must be taken off where it is, also at a close that nobody has prepared. */
@@ -79,9 +84,7 @@ static int keep_netns(struct hook *hook, int netns_fd)
 	if (netns_fd < 0)
 		return 0;
 	hook->netns_fd = fcntl(netns_fd, F_DUPFD_CLOEXEC, 0);
-	if (hook->netns_fd < 0)
-		return -errno;
-	return is_spare(hook->netns_fd) ? 0 : -EMFILE; /* the caller drops it */
+	return hook->netns_fd < 0 ? -errno : 0;
 }
 
 static void drop_netns(struct hook *hook)
@@ -107,12 +110,7 @@ static int attach_tcx(int prog_fd, uint32_t ifindex, int direction)
 	};
 	int fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 
-	if (fd < 0)
-		return -errno;
-	if (is_spare(fd))
-		return fd;
-	close(fd);
-	return -EMFILE;
+	return fd < 0 ? -errno : fd;
 }
 
 static uint32_t tc_handle(const struct flow_fetcher *f)
@@ -206,9 +204,8 @@ static bool fail(GError **error, const char *what, int err)
 			    what);
 	else if (err == -EMFILE)
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_MFILE,
-			    "cannot attach by %s: too many open files; a higher limit would do "
-			    "(LimitNOFILE= of the unit, ulimit -n)",
-			    what);
+			    "cannot attach: too many open files; a higher limit would do "
+			    "(LimitNOFILE= of the unit, ulimit -n)");
 	else
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "cannot attach by %s: %s",
 			    what, strerror(-err));
@@ -232,6 +229,11 @@ bool flow_fetcher_attach(struct flow_fetcher *f, uint8_t netns, int netns_fd, ui
 	flows = fetcher_instance(f, netns, error);
 	if (!flows)
 		return false;
+	if (!f->tcx_missing || netns_fd >= 0) {
+		err = spare_descriptor(f);
+		if (err)
+			return fail(error, way, err);
+	}
 	err = enter_netns(netns_fd);
 	if (err)
 		return fail(error, "entering the namespace", err);

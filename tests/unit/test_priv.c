@@ -175,12 +175,44 @@ static void test_memory(void)
 	assert_child(unlock);
 }
 
+static void lift(void)
+{
+	struct rlimit limit;
+	rlim_t hard;
+
+	g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	hard = limit.rlim_max;
+	limit.rlim_cur = 100;
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	priv_lift_files();
+	g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	g_assert_true(limit.rlim_cur == hard || (hard < 65536 && limit.rlim_cur == 65536));
+	/* who may not lift the hard limit has all of it */
+	limit.rlim_cur = 100;
+	limit.rlim_max = 200;
+	g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	g_assert_cmpint(setuid(4242), ==, 0);
+	priv_lift_files();
+	g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+	g_assert_cmpuint(limit.rlim_cur, ==, 200);
+}
+
+static void test_files(void)
+{
+	if (geteuid() != 0) {
+		g_test_skip("needs root");
+		return;
+	}
+	assert_child(lift);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/priv/drop", test_drop);
 	g_test_add_func("/priv/no-account", test_no_account);
 	g_test_add_func("/priv/memory", test_memory);
+	g_test_add_func("/priv/files", test_files);
 	g_test_add_func("/priv/filter", test_filter);
 	return g_test_run();
 }
