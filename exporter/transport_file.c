@@ -39,24 +39,31 @@ struct file {
 	uint64_t rotate_ns; /* CLOCK_MONOTONIC, 0: never */
 };
 
-static bool file_check(const struct settings_collector *collector, GError **error)
+static bool can_write(const char *path)
 {
-	bool existed = access(collector->file, F_OK) == 0;
-	int fd =
-		open(collector->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, MODE);
+	struct stat status;
+	bool existed = stat(path, &status) == 0;
+	int fd;
 
-	/* a pipe without reader yet */
-	if (fd < 0 && errno == ENXIO)
-		return true;
-	if (fd < 0) {
-		g_set_error(error, TRANSPORT_ERROR, errno, "can't write %s: %s", collector->file,
-			    g_strerror(errno));
+	/* whoever reads a pipe takes the end of a question for the end of the flows */
+	if (existed && S_ISFIFO(status.st_mode))
+		return access(path, W_OK) == 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, MODE);
+	if (fd < 0)
 		return false;
-	}
 	close(fd);
 	if (!existed)
-		unlink(collector->file);
+		unlink(path);
 	return true;
+}
+
+static bool file_check(const struct settings_collector *collector, GError **error)
+{
+	if (can_write(collector->file))
+		return true;
+	g_set_error(error, TRANSPORT_ERROR, errno, "can't write %s: %s", collector->file,
+		    g_strerror(errno));
+	return false;
 }
 
 /* EEXIST if the name is taken. */

@@ -3,8 +3,10 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,6 +266,48 @@ static void test_unwritable(void)
 	end(&place);
 }
 
+/* A reader that never had a writer is not told of an end. */
+static bool has_hung_up(int fd)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+	return poll(&ready, 1, 0) > 0 && ready.revents & POLLHUP;
+}
+
+static void read_pipe(struct place *place)
+{
+	uint8_t data[4096];
+	ssize_t size;
+
+	while ((size = read(place->sink.fd, data, sizeof(data))) > 0)
+		sink_take_stream(&place->sink, data, size);
+}
+
+/* Who waits at a pipe before the daemon starts is still there after the check, and gets it all. */
+static void test_pipe(void)
+{
+	g_autoptr(GError) error = NULL;
+	struct place place;
+
+	begin(&place);
+	g_assert_cmpint(mkfifo(place.path, 0600), ==, 0);
+	/* nobody reads yet */
+	g_assert_true(transport_check(&place.sender.settings, &error));
+	g_assert_no_error(error);
+	place.sink.fd = open(place.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	g_assert_cmpint(place.sink.fd, >=, 0);
+	g_assert_true(transport_check(&place.sender.settings, &error));
+	g_assert_no_error(error);
+	g_assert_false(has_hung_up(place.sink.fd));
+	sender_start(&place.sender);
+	sender_give(&place.sender, 200);
+	WORK_UNTIL(&place.sender, NULL,
+		   (read_pipe(&place), sender_stats(&place.sender)->queued_messages == 0));
+	read_pipe(&place);
+	assert_conserved(&place.sender, &place.sink);
+	end(&place);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -275,5 +319,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/file/set-aside", test_set_aside);
 	g_test_add_func("/file/disk-full", test_disk_full);
 	g_test_add_func("/file/unwritable", test_unwritable);
+	g_test_add_func("/file/pipe", test_pipe);
 	return g_test_run();
 }
