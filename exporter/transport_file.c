@@ -2,8 +2,8 @@
 /*
  * An IPFIX file (RFC 5655): each file is one session, so it opens with templates and any reader
  * takes it alone. What an earlier run left, and what grew too large or too old, is set aside as
- * NAME.YYYYMMDDTHHMMSSZ (UTC). A message is in the file as a whole or not at all. Above:
- * collector.c.
+ * NAME.YYYYMMDDTHHMMSSZ (UTC); one that others moved or deleted makes way, too. A message is in the
+ * file as a whole or not at all. Above: collector.c.
  */
 #include "config.h"
 
@@ -158,6 +158,21 @@ static struct transport *file_open(const struct settings_collector *collector,
 	return file_new(collector, fd, S_ISREG(status.st_mode));
 }
 
+/* Deleted, or moved by a log rotation, which may have made an empty one. What another writes at
+ * this place is left alone as long as ours has a name: two would set each other aside for ever. */
+static bool is_gone(const struct file *file)
+{
+	struct stat own, there;
+
+	if (!file->regular || fstat(file->transport.fd, &own))
+		return false;
+	if (stat(file->settings->file, &there))
+		return errno == ENOENT;
+	if (there.st_ino == own.st_ino && there.st_dev == own.st_dev)
+		return false;
+	return own.st_nlink == 0 || there.st_size == 0;
+}
+
 static enum transport_state file_step(struct transport *transport, GError **error)
 {
 	struct file *file = (struct file *)transport;
@@ -244,6 +259,11 @@ static int file_send(struct transport *transport, struct transport_message *mess
 	transport->want = 0;
 	transport->blocked = 0;
 	transport->wake_ns = file->rotate_ns;
+	if (is_gone(file)) {
+		log_info("%s was deleted or moved; a new one begins", file->settings->file);
+		transport->expired = true;
+		return 0;
+	}
 	for (n = 0; n < MIN(n_messages, TRANSPORT_BATCH); n++) {
 		if (file->rotate_size && n && file->size + total >= file->rotate_size)
 			break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* IPFIX files: templates first, rotation, what an earlier run left, a full disk. */
+/* IPFIX files: templates first, rotation, what an earlier run left, what others did to it,
+ * a full disk, pipes. */
 #include "config.h"
 
 #include <errno.h>
@@ -195,6 +196,77 @@ static void test_set_aside(void)
 	end(&place);
 }
 
+static void give_all(struct place *place)
+{
+	sender_give(&place->sender, 100); /* more than waits for the main loop */
+	WORK_UNTIL(&place->sender, NULL, sender_stats(&place->sender)->queued_messages == 0);
+}
+
+/* What comes after is in a new file, which opens with templates. */
+static void test_deleted(void)
+{
+	struct place place;
+
+	begin(&place);
+	sender_start(&place.sender);
+	give_all(&place);
+	g_assert_cmpuint(read_files(&place), ==, 1);
+	g_assert_cmpint(unlink(place.path), ==, 0);
+	give_all(&place);
+	g_assert_cmpuint(read_files(&place), ==, 1);
+	assert_conserved(&place.sender, &place.sink);
+	g_assert_cmpuint(place.sink.n_templates, ==, 2);
+	g_assert_true(sender_stats(&place.sender)->up);
+	end(&place);
+}
+
+/* As a log rotation does it, with an empty file in its place or with none. */
+static void test_moved(void)
+{
+	struct place place;
+
+	begin(&place);
+	sender_start(&place.sender);
+	give_all(&place);
+	for (int i = 0; i < 2; i++) {
+		g_autofree char *aside = g_strdup_printf("%s.%d", place.path, i);
+
+		g_assert_cmpint(rename(place.path, aside), ==, 0);
+		if (i)
+			g_assert_true(g_file_set_contents(place.path, "", 0, NULL));
+		give_all(&place);
+	}
+	g_assert_cmpuint(read_files(&place), ==, 3);
+	g_assert_cmpuint(place.sink.n_templates, ==, 3);
+	assert_conserved(&place.sender, &place.sink);
+	end(&place);
+}
+
+/* Another daemon with the same path: the first goes on in the file that was set aside, so that the
+ * two don't take turns. */
+static void test_taken_over(void)
+{
+	struct place place;
+
+	begin(&place);
+	sender_start(&place.sender);
+	give_all(&place);
+	for (int i = 0; i < 3; i++) {
+		struct sender other;
+
+		sender_init(&other, TRANSPORT_FILE, 0);
+		other.settings.file = place.path;
+		other.n_records = place.sender.n_records;
+		sender_start(&other);
+		WORK_UNTIL(&other, NULL, sender_stats(&other)->sent_templates == 1);
+		give_all(&place);
+		sender_clear(&other);
+	}
+	g_assert_cmpuint(read_files(&place), ==, 4);
+	assert_conserved(&place.sender, &place.sink);
+	end(&place);
+}
+
 /* Too small a disk: whole messages only, the queue holds the rest and counts what it cannot; when
  * there is room again it goes on. */
 static void test_disk_full(void)
@@ -317,6 +389,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/file/rotation-tiny", test_rotation_tiny);
 	g_test_add_func("/file/rotation-by-time", test_rotation_by_time);
 	g_test_add_func("/file/set-aside", test_set_aside);
+	g_test_add_func("/file/deleted", test_deleted);
+	g_test_add_func("/file/moved", test_moved);
+	g_test_add_func("/file/taken-over", test_taken_over);
 	g_test_add_func("/file/disk-full", test_disk_full);
 	g_test_add_func("/file/unwritable", test_unwritable);
 	g_test_add_func("/file/pipe", test_pipe);
