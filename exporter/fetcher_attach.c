@@ -23,6 +23,8 @@
 #define BPF_TCX_INGRESS_TYPE 46
 #define BPF_TCX_EGRESS_TYPE  47
 
+#define LOOKS_PER_SECOND 4
+
 #define FILES_KEPT 64
 
 #define TC_PRIORITY    10 /* before the filters that leave it to the kernel (49152 and down) */
@@ -165,6 +167,43 @@ static void sweep_clsact(const struct flow_fetcher *f, uint32_t ifindex)
 
 		if (bpf_tc_query(&hook, &opts) == 0)
 			detach_clsact(f, ifindex, direction);
+	}
+}
+
+/* In the namespace of the hook. */
+static void put_back(const struct flow_fetcher *f, const struct hook *hook)
+{
+	struct bpf_tc_hook place = tc_hook(hook->ifindex, hook->direction);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, opts, .handle = tc_handle(f), .priority = TC_PRIORITY);
+	int err = bpf_tc_query(&place, &opts), prog_fd;
+	char name[IF_NAMESIZE] = "";
+
+	if ((err != -ENOENT && err != -EINVAL) || !if_indextoname(hook->ifindex, name))
+		return;
+	prog_fd = program_fd(f->flows[hook->netns], hook->direction);
+	err = attach_clsact(f, prog_fd, hook->ifindex, hook->direction);
+	if (err)
+		log_warning("interface %s: somebody took off the clsact filter; it can't be put "
+			    "back: %s",
+			    name, strerror(-err));
+	else
+		log_warning("interface %s: somebody took off the clsact filter; it is back", name);
+}
+
+/* A few at a time: each look is a conversation with the kernel. */
+void fetcher_attach_look(struct flow_fetcher *f)
+{
+	if (!f->tcx_missing || f->now_mono_ns - f->looked_ns < NSEC_PER_SEC)
+		return;
+	f->looked_ns = f->now_mono_ns;
+	for (guint n = MIN(LOOKS_PER_SECOND, f->hooks->len); n > 0; n--) {
+		const struct hook *hook =
+			&g_array_index(f->hooks, struct hook, f->next_look++ % f->hooks->len);
+
+		if (hook->link_fd >= 0 || enter_netns(hook->netns_fd))
+			continue;
+		put_back(f, hook);
+		leave_netns(f, hook->netns_fd);
 	}
 }
 

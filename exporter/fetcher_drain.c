@@ -392,6 +392,7 @@ size_t flow_fetcher_lookup_and_delete_map(struct flow_fetcher *f, uint64_t now_m
 	fetcher_flags_tell_again(f);
 	fetcher_netdev_update(f);
 	flow_fetcher_read_ringbuf(f, now_mono_ns);
+	fetcher_attach_look(f);
 	f->reading = true;
 	for (uint32_t cpu = 0; cpu < f->n_cpus; cpu++)
 		if (!is_at_rest(f, cpu))

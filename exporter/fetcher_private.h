@@ -90,6 +90,8 @@ struct flow_fetcher {
 	GArray *hooks;		     /* struct hook */
 	struct fetcher_drops *drops; /* NULL: not tracked */
 	struct fetcher_netdev *netdev;
+	uint64_t looked_ns; /* fetcher_attach_look */
+	uint32_t next_look; /* hook */
 	int own_netns_fd;
 	bool tcx_missing;
 };
@@ -103,6 +105,8 @@ void fetcher_count_maps(struct flow_fetcher *fetcher, const struct bpf_object *o
 
 void fetcher_attach_init(struct flow_fetcher *fetcher);
 void fetcher_attach_clear(struct flow_fetcher *fetcher);
+/* Before each drain: clsact filters that others took off are put back, within seconds. */
+void fetcher_attach_look(struct flow_fetcher *fetcher);
 
 /* fetcher_clock.c: finds jiffies_origin_ns; takes a few ticks. False: not allowed. */
 bool fetcher_tie_jiffies(struct flow_fetcher *fetcher);

@@ -7,7 +7,7 @@ KERNEL_TESTS =
 E2E_TESTS = tests/e2e/tools.sh tests/e2e/conservation.sh tests/e2e/overload.sh tests/e2e/times.sh tests/e2e/gso.sh \
 	tests/e2e/restart.sh tests/e2e/privileges.sh tests/e2e/file.sh tests/e2e/template_reload.sh tests/e2e/reload.sh \
 	tests/e2e/reload_queue.sh tests/e2e/metrics.sh tests/e2e/instances.sh \
-	tests/e2e/logs.sh tests/e2e/ctl_live.sh tests/e2e/descriptors.sh
+	tests/e2e/logs.sh tests/e2e/ctl_live.sh tests/e2e/descriptors.sh tests/e2e/clsact.sh
 unit_ldadd = libpure.a $(pure_libs)
 
 TEST_EXTENSIONS = .sh
