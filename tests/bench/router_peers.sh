@@ -105,11 +105,20 @@ start_yaf() {
 	wait_for 10 capturing || bail "yaf: $(cat "$work/yaf.log")"
 }
 
+# All that it holds, to the collector.
+flush() { # NAME
+	case $1 in
+	bpflowd) ctl flush ;;
+	softflowd) softflowctl -c "$work/softflowd.ctl" expire-all ;;
+	*) bail "$1 can't be told to flush" ;;
+	esac >/dev/null
+}
+
 # Each in the way in which it loses least of what it holds.
 finish() { # NAME
 	local signal=TERM
 	[[ $1 != pmacctd ]] || signal=INT
-	[[ $1 != softflowd ]] || softflowctl -c "$work/softflowd.ctl" expire-all >/dev/null # TERM loses its cache
+	[[ $1 != softflowd ]] || flush softflowd # TERM loses its cache
 	stop "$exporter_pid" $signal || :
 }
 
