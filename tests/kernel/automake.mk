@@ -37,3 +37,8 @@ KERNEL_TESTS += tests/kernel/test_devices
 tests_kernel_test_devices_CFLAGS = $(meter_cflags)
 tests_kernel_test_devices_SOURCES = tests/kernel/test_devices.c $(meter_sources)
 tests_kernel_test_devices_LDADD = $(meter_ldadd)
+
+KERNEL_TESTS += tests/kernel/test_probe
+tests_kernel_test_probe_CFLAGS = $(meter_cflags)
+tests_kernel_test_probe_SOURCES = tests/kernel/test_probe.c $(meter_sources)
+tests_kernel_test_probe_LDADD = $(meter_ldadd)

@@ -92,6 +92,7 @@ static void take_event(void *user, const struct flow_event *event, size_t size)
 	const struct flow_event_drop *drop = (const void *)event;
 	struct meter *meter = user;
 
+	meter->n_rtt += event->type == FLOW_EVENT_RTT;
 	if (event->type != FLOW_EVENT_DROP)
 		return;
 	meter->dropped_packets += drop->drops.packets;
@@ -189,6 +190,26 @@ void meter_retire_all(struct meter *meter)
 	g_hash_table_remove_all(meter->flows);
 	while (!bpf_map_get_next_key(fd, NULL, key))
 		bpf_map_delete_elem(fd, key);
+}
+
+int meter_map_of(const struct bpf_program *program, const char *name)
+{
+	uint32_t ids[32];
+	struct bpf_prog_info info = {.nr_map_ids = G_N_ELEMENTS(ids), .map_ids = (uintptr_t)ids};
+	uint32_t size = sizeof(info);
+
+	g_assert_cmpint(bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size), ==, 0);
+	for (uint32_t i = 0; i < info.nr_map_ids; i++) {
+		struct bpf_map_info map = {0};
+		int fd = bpf_map_get_fd_by_id(ids[i]);
+
+		size = sizeof(map);
+		g_assert_cmpint(bpf_obj_get_info_by_fd(fd, &map, &size), ==, 0);
+		if (*map.name && g_str_has_prefix(name, map.name))
+			return fd;
+		close(fd);
+	}
+	g_error("no map %s", name);
 }
 
 char *meter_hex(const uint8_t *data, size_t len)

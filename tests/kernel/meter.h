@@ -21,6 +21,8 @@ struct packet_context {
 	uint8_t direction; /* enum flow_direction */
 };
 
+struct bpf_program;
+
 struct meter_flow {
 	struct flow_id id;
 	struct flow_metrics metrics; /* times: of the first and the last packet */
@@ -35,6 +37,7 @@ struct meter {
 	uint64_t bytes;
 	uint64_t dropped_packets; /* config.drops */
 	uint64_t dropped_bytes;
+	uint64_t n_rtt; /* config.rtt: looks at local sockets */
 };
 
 /* Exits with 77 where the test can't run: not root. Call it first. */
@@ -57,6 +60,9 @@ void meter_retire_all(struct meter *meter);
 
 guint meter_id_hash(const void *id);
 gboolean meter_id_equal(const void *a, const void *b);
+/* A map of a program, by the 15 octets of its name that the kernel keeps. */
+int meter_map_of(const struct bpf_program *program, const char *name);
+
 char *meter_hex(const uint8_t *data, size_t len);
 char *meter_describe(const struct flow_id *id, const struct flow_metrics *metrics);
 

@@ -431,27 +431,6 @@ static void test_drops_behind_ring(void)
 	meter_free(meter);
 }
 
-/* A map of a program, by the 15 octets of its name that the kernel keeps. */
-static int map_of(const struct bpf_program *program, const char *name)
-{
-	uint32_t ids[32];
-	struct bpf_prog_info info = {.nr_map_ids = G_N_ELEMENTS(ids), .map_ids = (uintptr_t)ids};
-	uint32_t size = sizeof(info);
-
-	g_assert_cmpint(bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size), ==, 0);
-	for (uint32_t i = 0; i < info.nr_map_ids; i++) {
-		struct bpf_map_info map = {0};
-		int fd = bpf_map_get_fd_by_id(ids[i]);
-
-		size = sizeof(map);
-		g_assert_cmpint(bpf_obj_get_info_by_fd(fd, &map, &size), ==, 0);
-		if (*map.name && g_str_has_prefix(name, map.name))
-			return fd;
-		close(fd);
-	}
-	g_error("no map %s", name);
-}
-
 /* A map that is full, or a kernel that has no memory just now, is told of an interface later. */
 static void test_told_again(void)
 {
@@ -466,7 +445,7 @@ static void test_told_again(void)
 	if (!meter->fetcher->drops) {
 		g_test_skip("this kernel gives no reasons of drops");
 	} else {
-		map = map_of(fetcher_drops_program(meter->fetcher), "metered_interfaces");
+		map = meter_map_of(fetcher_drops_program(meter->fetcher), "metered_interfaces");
 		for (uint32_t other = FLOW_IFACE(9, 0, 1);
 		     !bpf_map_update_elem(map, &other, &flags, BPF_ANY); other++)
 			n++;
