@@ -95,6 +95,7 @@ static void take_event(void *user, const struct flow_event *event, size_t size)
 	meter->n_rtt += event->type == FLOW_EVENT_RTT;
 	if (event->type != FLOW_EVENT_DROP)
 		return;
+	meter->dropped_since_ns = drop->start_ns;
 	meter->dropped_packets += drop->drops.packets;
 	meter->dropped_bytes += drop->drops.bytes;
 }

@@ -37,7 +37,8 @@ struct meter {
 	uint64_t bytes;
 	uint64_t dropped_packets; /* config.drops */
 	uint64_t dropped_bytes;
-	uint64_t n_rtt; /* config.rtt: looks at local sockets */
+	uint64_t dropped_since_ns; /* what the latest drain took */
+	uint64_t n_rtt;		   /* config.rtt: looks at local sockets */
 };
 
 /* Exits with 77 where the test can't run: not root. Call it first. */

@@ -28,6 +28,7 @@
 #include "tests/kernel/packet.h"
 
 #define PATIENCE_US (5 * G_USEC_PER_SEC)
+#define APART_US    200000 /* two drops: many ticks */
 
 /* Newer than the headers of Debian 12. */
 #define OFFLOAD_UDP_TUNNEL  0x080 /* TUN_F_UDP_TUNNEL_GSO, 6.17 */
@@ -431,6 +432,51 @@ static void test_drops_behind_ring(void)
 	meter_free(meter);
 }
 
+static void await_dropped(struct meter *meter, uint64_t n)
+{
+	gint64 end_us = g_get_monotonic_time() + PATIENCE_US;
+
+	while (meter->dropped_packets < n && g_get_monotonic_time() < end_us) {
+		meter_drain(meter);
+		g_usleep(1000);
+	}
+	g_assert_cmpuint(meter->dropped_packets, ==, n);
+}
+
+/* A slot outlives the flows whose drops it counts: what is dropped later began later. */
+static void test_drops_apart(void)
+{
+	int fd = open_tun("tap0", IFF_TAP | IFF_NO_PI);
+	struct flow_fetcher_config config = meter_config(256);
+	struct meter *meter;
+	cpu_set_t all, one;
+	gint64 between_us;
+
+	config.drops = true;
+	meter = meter_new(&config);
+	if (!meter->fetcher->drops) {
+		g_test_skip("this kernel gives no reasons of drops");
+	} else {
+		attach(meter, "tap0", FLOW_INGRESS);
+		/* each CPU has slots of its own */
+		g_assert_cmpint(sched_getaffinity(0, sizeof(all), &all), ==, 0);
+		CPU_ZERO(&one);
+		CPU_SET(sched_getcpu(), &one);
+		g_assert_cmpint(sched_setaffinity(0, sizeof(one), &one), ==, 0);
+		receive_strangers(fd, 1000, 1);
+		await_dropped(meter, 1);
+		g_usleep(APART_US);
+		between_us = g_get_monotonic_time();
+		g_usleep(APART_US);
+		receive_strangers(fd, 1000, 1);
+		await_dropped(meter, 2);
+		g_assert_cmpint(meter->dropped_since_ns / 1000, >=, between_us);
+		g_assert_cmpint(sched_setaffinity(0, sizeof(all), &all), ==, 0);
+	}
+	close(fd);
+	meter_free(meter);
+}
+
 /* A map that is full, or a kernel that has no memory just now, is told of an interface later. */
 static void test_told_again(void)
 {
@@ -587,6 +633,7 @@ int main(int argc, char **argv)
 	g_test_add_data_func("/devices/dropped-segments-in-tunnel/realtime", GINT_TO_POINTER(1),
 			     test_dropped_segments_in_tunnel);
 	g_test_add_func("/devices/drops-behind-ring", test_drops_behind_ring);
+	g_test_add_func("/devices/drops-apart", test_drops_apart);
 	g_test_add_func("/devices/told-again", test_told_again);
 	g_test_add_func("/devices/no-ethernet", test_no_ethernet);
 	g_test_add_func("/devices/close-elsewhere", test_close_elsewhere);
