@@ -27,10 +27,10 @@ struct client {
 	guint watch;
 	enum client_state state;
 	uint64_t deadline_ns;
-	size_t in_size;
-	size_t out_size;
+	struct control_pieces pieces; /* state NULL: the rest of the answer is in out */
+	GString *out;
 	size_t out_done;
-	char *out;
+	size_t in_size;
 	char in[CONTROL_REQUEST_MAX];
 };
 
@@ -83,12 +83,35 @@ static uint64_t deadline(void)
 /* Sends what the socket takes; false if it is broken. */
 static bool client_send(struct client *client)
 {
-	ssize_t n = send(client->fd, client->out + client->out_done,
-			 client->out_size - client->out_done, MSG_NOSIGNAL);
+	ssize_t n = send(client->fd, client->out->str + client->out_done,
+			 client->out->len - client->out_done, MSG_NOSIGNAL);
 
 	if (n > 0)
 		client->out_done += n;
 	return n >= 0 || errno == EAGAIN || errno == EINTR;
+}
+
+static void end_pieces(struct client *client)
+{
+	if (client->pieces.state)
+		client->pieces.free(client->pieces.state);
+	client->pieces.state = NULL;
+}
+
+/* The next piece, once all before it is sent. */
+static void client_fill(struct client *client)
+{
+	g_string_truncate(client->out, 0);
+	client->out_done = 0;
+	if (client->pieces.next(client->pieces.state, client->out))
+		return;
+	end_pieces(client);
+	g_string_append_c(client->out, '\n');
+}
+
+static bool is_sent(const struct client *client)
+{
+	return client->out_done == client->out->len;
 }
 
 static void client_end(struct client *client)
@@ -105,7 +128,8 @@ static void client_end(struct client *client)
 	if (client->watch)
 		g_source_remove(client->watch);
 	close(client->fd);
-	free(client->out);
+	end_pieces(client);
+	g_string_free(client->out, TRUE);
 	g_free(client);
 }
 
@@ -117,8 +141,9 @@ void control_free(struct control *control)
 		struct client *client = g_ptr_array_index(control->clients, 0);
 
 		/* its last chance: as much as the socket takes */
-		if (client->state == CLIENT_WRITING)
-			client_send(client);
+		while (client->state == CLIENT_WRITING && client_send(client) && is_sent(client) &&
+		       client->pieces.state)
+			client_fill(client);
 		client_end(client);
 	}
 	g_ptr_array_unref(control->clients);
@@ -165,6 +190,7 @@ static void client_new(struct control *control, int fd)
 	memset(client, 0, offsetof(struct client, in));
 	client->control = control;
 	client->fd = fd;
+	client->out = g_string_new(NULL);
 	g_ptr_array_add(control->clients, client);
 	if (control->expire_timer == 0)
 		control->expire_timer = g_timeout_add_seconds(1, expire_tick, control);
@@ -209,17 +235,23 @@ static gboolean accept_ready(int fd, GIOCondition condition, void *user)
 	return G_SOURCE_CONTINUE;
 }
 
+static int append(const char *part, size_t size, void *text)
+{
+	g_string_append_len(text, part, size);
+	return 0;
+}
+
 /* Takes the answer's reference. */
 static void client_answer(struct client *client, json_t *answer)
 {
-	client->out = json_dumps(answer, JSON_COMPACT);
+	int err = json_dump_callback(answer, append, client->out, JSON_COMPACT);
+
 	json_decref(answer);
-	if (!client->out) {
+	if (err < 0) {
 		client_end(client);
 		return;
 	}
-	client->out_size = strlen(client->out);
-	client->out[client->out_size++] = '\n'; /* takes the place of the end of the string */
+	g_string_append_c(client->out, '\n');
 	client_watch(client, CLIENT_WRITING, G_IO_OUT);
 }
 
@@ -279,8 +311,17 @@ static void client_run(struct client *client, const struct control_verb *verb, c
 		verb->begin(control->user, args, client->request);
 		return;
 	}
-	answer = verb->answer(control->user, args, &error);
-	client_answer(client, answer ? answer : error_document(error));
+	if (!verb->open) {
+		answer = verb->answer(control->user, args, &error);
+		client_answer(client, answer ? answer : error_document(error));
+		return;
+	}
+	if (!verb->open(control->user, args, &client->pieces, &error)) {
+		client_answer(client, error_document(error));
+		return;
+	}
+	client_fill(client);
+	client_watch(client, CLIENT_WRITING, G_IO_OUT);
 }
 
 static void client_request(struct client *client, size_t size)
@@ -337,8 +378,10 @@ static void client_write(struct client *client)
 
 	if (client->out_done > before)
 		client->deadline_ns = deadline();
-	if (broken || client->out_done == client->out_size)
+	if (broken || (is_sent(client) && !client->pieces.state))
 		client_end(client);
+	else if (is_sent(client))
+		client_fill(client);
 }
 
 static gboolean client_ready(int fd, GIOCondition condition, void *user)

@@ -19,6 +19,14 @@
 struct control;
 struct control_request;
 
+/* An answer that is made while it is sent: whatever its size, a piece of it is held. */
+struct control_pieces {
+	/* Appends the next piece to text, some ten kB; false: that was the last one. */
+	bool (*next)(void *state, GString *text);
+	void (*free)(void *state); /* due once, whether all was sent or not */
+	void *state;
+};
+
 struct control_verb {
 	const char *name;
 	bool changes; /* only root, the daemon's own account and the control group's members may ask
@@ -26,6 +34,8 @@ struct control_verb {
 	/* Returns the answer (reference passes), or NULL with an error. args: the request, an
 	 * object. */
 	json_t *(*answer)(void *user, const json_t *args, GError **error);
+	/* Instead of answer, for one that may be large: fills pieces, or fails. */
+	bool (*open)(void *user, const json_t *args, struct control_pieces *pieces, GError **error);
 	/* Instead of answer, for a verb that takes time: keeps the request, and completes it by
 	 * control_reply. */
 	void (*begin)(void *user, const json_t *args, struct control_request *request);

@@ -196,7 +196,7 @@ static json_t *answer_reload(void *user, const json_t *args, GError **error)
 }
 
 const struct control_verb daemon_verbs[] = {
-	{.name = "flows", .answer = daemon_answer_flows},
+	{.name = "flows", .open = daemon_open_flows},
 	{.name = "interfaces", .answer = answer_interfaces},
 	{.name = "collectors", .answer = answer_collectors},
 	{.name = "templates", .answer = answer_templates},

@@ -6,9 +6,8 @@
 #include "view_flows.h"
 
 struct walk {
-	struct daemon *daemon;
 	struct view_flows *view;
-	void (*visit)(struct view_flows *view, const struct flow_record *record);
+	void (*visit)(struct view_flows *view, struct flow_record *record);
 };
 
 static const char *interface_name(void *user, uint8_t netns, uint32_t ifindex)
@@ -19,30 +18,48 @@ static const char *interface_name(void *user, uint8_t netns, uint32_t ifindex)
 	return interface ? interface->name : "";
 }
 
+static void derive(void *user, struct flow_record *record)
+{
+	struct daemon *d = user;
+
+	record_derive(record, &d->now, &d->resolver);
+}
+
 static bool look_at(void *user, struct flow_record *record)
 {
 	struct walk *w = user;
 
-	record_derive(record, &w->daemon->now, &w->daemon->resolver);
 	w->visit(w->view, record);
 	return true;
 }
 
-json_t *daemon_answer_flows(void *user, const json_t *args, GError **error)
+static bool next_piece(void *state, GString *text)
+{
+	return view_flows_next(state, text);
+}
+
+static void free_view(void *state)
+{
+	view_flows_free(state);
+}
+
+bool daemon_open_flows(void *user, const json_t *args, struct control_pieces *pieces,
+		       GError **error)
 {
 	struct daemon *d = user;
 	const struct view_names names = {interface_name, d};
-	struct walk w = {.daemon = d};
 	struct clock_now now;
+	struct walk w;
 
 	clock_read(&now);
-	w.view = view_flows_new(args, &names, now.mono_ns, error);
+	w.view = view_flows_new(args, &names, derive, now.mono_ns, error);
 	if (!w.view)
-		return NULL;
+		return false;
 	daemon_drain(d);
 	w.visit = view_flows_survey;
 	cache_foreach(d->cache, look_at, &w);
 	w.visit = view_flows_take;
 	cache_foreach(d->cache, look_at, &w);
-	return view_flows_end(w.view);
+	*pieces = (struct control_pieces){next_piece, free_view, w.view};
+	return true;
 }

@@ -106,6 +106,7 @@ extern const struct control_verb daemon_verbs[];
 void daemon_end_flushes(struct daemon *daemon); /* whoever waits hears how far it came */
 
 /* daemon_flows.c */
-json_t *daemon_answer_flows(void *user, const json_t *args, GError **error);
+bool daemon_open_flows(void *user, const json_t *args, struct control_pieces *pieces,
+		       GError **error);
 
 #endif

@@ -7,18 +7,28 @@
 #include "view_flows.h"
 
 #include <arpa/inet.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
 #define LIMIT_DEFAULT 1000
 
-struct entry {
+#define PIECE_OCTETS (32 * 1024)
+#define KEPT_MAX     5000 /* flows whose memory may stay with the allocator */
+
+/* All of a record that can't be derived. */
+struct snapshot {
 	uint64_t key;
-	json_t *flow; /* NULL in the first walk */
+	uint32_t dns; /* its place in view->dns, counted from 1; 0: none */
+	struct flow_id id;
+	struct flow_metrics metrics;
 };
 
 struct view_flows {
 	struct view_names names;
+	view_derive *derive;
 	uint64_t (*key)(const struct flow_record *record, uint64_t now_ns);
 	uint64_t now_ns;
 	uint64_t limit; /* 0: all */
@@ -29,9 +39,12 @@ struct view_flows {
 	int address_version; /* 0: any */
 	int address_bits;
 	uint64_t total;
-	GArray *surveyed; /* struct entry */
-	GArray *taken;
-	bool has_threshold;
+	uint64_t matched;
+	GArray *surveyed; /* keys; NULL after the first walk */
+	GArray *taken;	  /* struct snapshot */
+	GArray *dns;	  /* struct dns_record */
+	guint *order;	  /* places in taken; NULL before the first piece */
+	guint n_shown;
 	uint64_t threshold;	 /* keys above are taken */
 	uint64_t n_at_threshold; /* so many that equal it are taken too */
 };
@@ -41,26 +54,14 @@ static bool read_sort(struct view_flows *view, const json_t *args, GError **erro
 static bool read_number(const json_t *args, const char *key, int64_t max, int64_t *value,
 			GError **error);
 static bool matches(const struct view_flows *view, const struct flow_record *record);
+static void give_back(void);
+static void end_survey(struct view_flows *view);
 static void find_threshold(struct view_flows *view);
-static int compare(const void *a, const void *b);
-
-static void clear_entry(void *data)
-{
-	struct entry *entry = data;
-
-	json_decref(entry->flow);
-}
-
-static void view_flows_free(struct view_flows *view)
-{
-	g_array_unref(view->surveyed);
-	g_array_unref(view->taken);
-	g_free(view->interface);
-	g_free(view);
-}
+static void sort_taken(struct view_flows *view);
+static void append_flow(struct view_flows *view, const struct snapshot *snapshot, GString *text);
 
 struct view_flows *view_flows_new(const json_t *args, const struct view_names *names,
-				  uint64_t now_mono_ns, GError **error)
+				  view_derive *derive, uint64_t now_mono_ns, GError **error)
 {
 	struct view_flows *view = g_new0(struct view_flows, 1);
 	int64_t limit = LIMIT_DEFAULT;
@@ -68,10 +69,10 @@ struct view_flows *view_flows_new(const json_t *args, const struct view_names *n
 	int64_t port = -1;
 
 	view->names = *names;
+	view->derive = derive;
 	view->now_ns = now_mono_ns;
-	view->surveyed = g_array_new(FALSE, FALSE, sizeof(struct entry));
-	view->taken = g_array_new(FALSE, FALSE, sizeof(struct entry));
-	g_array_set_clear_func(view->taken, clear_entry);
+	view->surveyed = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+	view->dns = g_array_new(FALSE, FALSE, sizeof(struct dns_record));
 	view->interface = g_strdup(json_string_value(json_object_get(args, "interface")));
 	if (!read_number(args, "limit", INT32_MAX, &limit, error) ||
 	    !read_number(args, "port", UINT16_MAX, &port, error) ||
@@ -86,49 +87,88 @@ struct view_flows *view_flows_new(const json_t *args, const struct view_names *n
 	return view;
 }
 
-void view_flows_survey(struct view_flows *view, const struct flow_record *record)
+void view_flows_free(struct view_flows *view)
 {
-	struct entry entry = {0};
+	bool large = view->taken && view->taken->len > KEPT_MAX;
 
-	view->total++;
-	if (!matches(view, record))
-		return;
-	entry.key = view->key(record, view->now_ns);
-	g_array_append_val(view->surveyed, entry);
+	g_clear_pointer(&view->surveyed, g_array_unref);
+	g_clear_pointer(&view->taken, g_array_unref);
+	g_array_unref(view->dns);
+	g_free(view->order);
+	g_free(view->interface);
+	g_free(view);
+	if (large)
+		give_back();
 }
 
-void view_flows_take(struct view_flows *view, const struct flow_record *record)
+void view_flows_survey(struct view_flows *view, struct flow_record *record)
 {
-	struct entry entry;
+	uint64_t key;
 
-	if (!view->has_threshold)
-		find_threshold(view);
+	view->total++;
+	view->derive(view->names.user, record);
 	if (!matches(view, record))
 		return;
-	entry.key = view->key(record, view->now_ns);
-	if (entry.key < view->threshold)
+	view->matched++;
+	key = view->key(record, view->now_ns);
+	g_array_append_val(view->surveyed, key);
+}
+
+void view_flows_take(struct view_flows *view, struct flow_record *record)
+{
+	struct snapshot snapshot = {.id = record->id, .metrics = record->metrics};
+
+	if (view->surveyed)
+		end_survey(view);
+	view->derive(view->names.user, record);
+	if (!matches(view, record))
 		return;
-	if (entry.key == view->threshold) {
+	snapshot.key = view->key(record, view->now_ns);
+	if (snapshot.key < view->threshold)
+		return;
+	if (snapshot.key == view->threshold) {
 		if (view->n_at_threshold == 0)
 			return;
 		view->n_at_threshold--;
 	}
-	entry.flow = view_flow(record, &view->names);
-	g_array_append_val(view->taken, entry);
+	if (record->has_dns) {
+		g_array_append_val(view->dns, record->dns);
+		snapshot.dns = view->dns->len;
+	}
+	g_array_append_val(view->taken, snapshot);
 }
 
-json_t *view_flows_end(struct view_flows *view)
+bool view_flows_next(struct view_flows *view, GString *text)
 {
-	json_t *flows = json_array();
-	json_t *answer;
+	guint n = view->taken ? view->taken->len : 0;
+	gsize end = text->len + PIECE_OCTETS;
 
-	g_array_sort(view->taken, compare);
-	for (guint i = 0; i < view->taken->len; i++)
-		json_array_append(flows, g_array_index(view->taken, struct entry, i).flow);
-	answer = json_pack("{s:o, s:I, s:I}", "flows", flows, "matched",
-			   (json_int_t)view->surveyed->len, "total", (json_int_t)view->total);
-	view_flows_free(view);
-	return answer;
+	if (!view->order) {
+		sort_taken(view);
+		g_string_append(text, "{\"flows\":[");
+	}
+	for (; view->n_shown < n && text->len < end; view->n_shown++) {
+		if (view->n_shown > 0)
+			g_string_append_c(text, ',');
+		append_flow(
+			view,
+			&g_array_index(view->taken, struct snapshot, view->order[view->n_shown]),
+			text);
+	}
+	if (view->n_shown < n)
+		return true;
+	g_string_append_printf(
+		text, "],\"matched\":%" G_GUINT64_FORMAT ",\"total\":%" G_GUINT64_FORMAT "}",
+		view->matched, view->total);
+	return false;
+}
+
+/* A daemon that was once asked for all flows shall not have their memory for ever. */
+static void give_back(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }
 
 static uint64_t key_octets(const struct flow_record *record, uint64_t now_ns)
@@ -270,12 +310,12 @@ static bool matches(const struct view_flows *view, const struct flow_record *rec
 	return !view->interface || is_at(view, record);
 }
 
-/* Largest key first. */
-static int compare(const void *a, const void *b)
+/* Largest first. */
+static int compare_keys(const void *a, const void *b)
 {
-	const struct entry *one = a, *other = b;
+	uint64_t one = *(const uint64_t *)a, other = *(const uint64_t *)b;
 
-	return (one->key < other->key) - (one->key > other->key);
+	return (one < other) - (one > other);
 }
 
 static void find_threshold(struct view_flows *view)
@@ -283,15 +323,61 @@ static void find_threshold(struct view_flows *view)
 	guint n = view->surveyed->len;
 	guint i;
 
-	view->has_threshold = true;
 	view->n_at_threshold = n;
 	if (view->limit == 0 || view->limit >= n)
 		return;
-	g_array_sort(view->surveyed, compare);
-	view->threshold = g_array_index(view->surveyed, struct entry, view->limit - 1).key;
+	g_array_sort(view->surveyed, compare_keys);
+	view->threshold = g_array_index(view->surveyed, uint64_t, view->limit - 1);
 	for (i = view->limit; i > 0; i--) {
-		if (g_array_index(view->surveyed, struct entry, i - 1).key != view->threshold)
+		if (g_array_index(view->surveyed, uint64_t, i - 1) != view->threshold)
 			break;
 	}
 	view->n_at_threshold = view->limit - i;
+}
+
+/* Nothing is larger than it has to be. */
+static void end_survey(struct view_flows *view)
+{
+	guint n = view->limit == 0 ? view->matched : MIN(view->limit, view->matched);
+
+	find_threshold(view);
+	g_clear_pointer(&view->surveyed, g_array_unref);
+	view->taken = g_array_sized_new(FALSE, FALSE, sizeof(struct snapshot), n);
+}
+
+static int compare_taken(const void *a, const void *b, void *taken)
+{
+	const guint one = *(const guint *)a, other = *(const guint *)b;
+
+	return compare_keys(&g_array_index((GArray *)taken, struct snapshot, one).key,
+			    &g_array_index((GArray *)taken, struct snapshot, other).key);
+}
+
+/* Places are sorted, not what lies there: that is large. */
+static void sort_taken(struct view_flows *view)
+{
+	guint n = view->taken ? view->taken->len : 0;
+
+	view->order = g_new(guint, n + 1);
+	for (guint i = 0; i < n; i++)
+		view->order[i] = i;
+	g_qsort_with_data(view->order, n, sizeof(*view->order), compare_taken, view->taken);
+}
+
+static void append_flow(struct view_flows *view, const struct snapshot *snapshot, GString *text)
+{
+	struct flow_record record = {.id = snapshot->id, .metrics = snapshot->metrics};
+	json_t *flow;
+	char *line;
+
+	if (snapshot->dns) {
+		record.has_dns = true;
+		record.dns = g_array_index(view->dns, struct dns_record, snapshot->dns - 1);
+	}
+	view->derive(view->names.user, &record);
+	flow = view_flow(&record, &view->names);
+	line = json_dumps(flow, JSON_COMPACT);
+	json_decref(flow);
+	g_string_append(text, line);
+	free(line);
 }

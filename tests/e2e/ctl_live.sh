@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # bpflowctl against the daemon itself: what was sent is what it shows, sorted, filtered and limited as asked; the live
-# screen in a terminal of 80x24.
+# screen in a terminal of 80x24; what all flows at once cost the daemon.
 . "$(dirname "$0")/../lib.sh"
 require_root jq tmux
 
@@ -76,4 +76,32 @@ check "SIGTERM ends it with status 0" daemon_stop
 wait $flushing
 is "$? $(grep -c 'flows exported' "$work/flush.out")" "0 1" "the flush is answered all the same" || diag <"$work/flush.out"
 check "nobody there: it says so" eval 'ctl show flows 2>&1 | grep -q "is bpflowd running"'
+
+# ---- all of many flows: 25 MB of text, of which the daemon holds a piece, and 0.2 kB for each flow meanwhile
+
+kill "$spawned" # the traffic for the live screen
+wait "$spawned" 2>/dev/null
+daemon_config "$work/bpflowd.yaml" <<-END
+	metering: {interfaces: [veth1], active_timeout: 0, idle_timeout: 3600s}
+	collectors:
+	  - {name: archive, file: $work/flows.ipfix}
+END
+daemon_start b "$work/bpflowd.yaml"
+wait_for 5 attached veth1
+many=20000
+send a veth0 --dst-mac "$mac" --src 10.64.0.1 --dst 10.63.0.1 --flows $many --packets $many --rate 50000
+all_held() { [[ $(metric flows_active) -eq $many ]]; }
+check "20,000 flows" wait_for 30 all_held
+status_kb() { awk -v key="$1:" '$1 == key { print $2 }' "/proc/$daemon_pid/status"; }
+is "$(flows --limit 10 | jq length)" 10 "some of them"
+before=$(status_kb RssAnon)
+echo 5 >"/proc/$daemon_pid/clear_refs" # the peak is what it has now
+resident=$(status_kb VmRSS)
+is "$(ctl show flows --json --limit 0 | jq -c '[(.flows | length), .matched, .total]')" "[$many,$many,$many]" "all of them at once"
+peak=$(($(status_kb VmHWM) - resident))
+given_back() { [[ $(status_kb RssAnon) -lt $((before + 4096)) ]]; }
+check "the daemon gives the memory back" wait_for 10 given_back
+diag "$peak kB more at most, $(($(status_kb RssAnon) - before)) kB afterwards"
+ok "$((peak > 16384))" "all flows at once take less than 16 MiB of it"
+check "SIGTERM ends that one, too" daemon_stop
 done_testing

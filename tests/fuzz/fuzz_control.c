@@ -21,11 +21,9 @@ static const struct flow_record flows[] = {
 		.protocol = 6,
 		.ifindex = 1,
 		.eth_proto = 0x800},
-	 .metrics = {.packets = 3, .bytes = 300},
-	 .ip_version = 4},
+	 .metrics = {.packets = 3, .bytes = 300}},
 	{.id = {.dst_port = 53, .protocol = 17, .ifindex = 2, .eth_proto = 0x86dd},
-	 .metrics = {.packets = 1, .bytes = 80},
-	 .ip_version = 6},
+	 .metrics = {.packets = 1, .bytes = 80}},
 };
 
 static const char *interface_name(void *user, uint8_t netns, uint32_t ifindex)
@@ -33,18 +31,43 @@ static const char *interface_name(void *user, uint8_t netns, uint32_t ifindex)
 	return ifindex == 1 ? "eth0" : "";
 }
 
-static json_t *answer_flows(void *user, const json_t *args, GError **error)
+static void derive(void *user, struct flow_record *record)
+{
+	record->ip_version = record->id.eth_proto == 0x800 ? 4 : 6;
+}
+
+static void walk(struct view_flows *view,
+		 void (*visit)(struct view_flows *view, struct flow_record *record))
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(flows); i++) {
+		struct flow_record record = flows[i];
+
+		visit(view, &record);
+	}
+}
+
+static bool next_piece(void *state, GString *text)
+{
+	return view_flows_next(state, text);
+}
+
+static void free_view(void *state)
+{
+	view_flows_free(state);
+}
+
+static bool open_flows(void *user, const json_t *args, struct control_pieces *pieces,
+		       GError **error)
 {
 	const struct view_names names = {interface_name, NULL};
-	struct view_flows *view = view_flows_new(args, &names, 1, error);
+	struct view_flows *view = view_flows_new(args, &names, derive, 1, error);
 
 	if (!view)
-		return NULL;
-	for (size_t i = 0; i < G_N_ELEMENTS(flows); i++)
-		view_flows_survey(view, &flows[i]);
-	for (size_t i = 0; i < G_N_ELEMENTS(flows); i++)
-		view_flows_take(view, &flows[i]);
-	return view_flows_end(view);
+		return false;
+	walk(view, view_flows_survey);
+	walk(view, view_flows_take);
+	*pieces = (struct control_pieces){next_piece, free_view, view};
+	return true;
 }
 
 /* Completed when the client has sent all: it may be gone by then. */
@@ -57,7 +80,7 @@ static void begin(void *user, const json_t *args, struct control_request *reques
 }
 
 static const struct control_verb verbs[] = {
-	{.name = "flows", .answer = answer_flows},
+	{.name = "flows", .open = open_flows},
 	{.name = "flush", .changes = true, .begin = begin},
 	{.name = NULL},
 };

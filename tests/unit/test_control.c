@@ -18,6 +18,7 @@
 #include "clock.h"
 
 #define BIG_FLOWS 50000
+#define PIECES	  2000 /* of some kB: more than a socket takes at once */
 
 struct fixture {
 	char *folder;
@@ -25,6 +26,8 @@ struct fixture {
 	struct control *control;
 	struct control_request *held;
 	int changes;
+	int n_pieces; /* made so far */
+	int n_freed;
 };
 
 static uint64_t fake_mono_ns;
@@ -76,14 +79,45 @@ static void begin_at_once(void *user, const json_t *args, struct control_request
 	control_reply(request, json_pack("{s:i}", "flows", 7), NULL);
 }
 
+static bool next_piece(void *state, GString *text)
+{
+	struct fixture *f = state;
+
+	g_string_append(text, f->n_pieces == 0 ? "[" : ",");
+	for (int i = 0; i < 1000; i++)
+		g_string_append_printf(text, "%s%d", i == 0 ? "" : ",", f->n_pieces);
+	if (++f->n_pieces < PIECES)
+		return true;
+	g_string_append_c(text, ']');
+	return false;
+}
+
+static void free_pieces(void *state)
+{
+	struct fixture *f = state;
+
+	f->n_freed++;
+}
+
+static bool open_pieces(void *user, const json_t *args, struct control_pieces *pieces,
+			GError **error)
+{
+	struct fixture *f = user;
+
+	if (json_object_get(args, "bad")) {
+		g_set_error_literal(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "bad is bad");
+		return false;
+	}
+	f->n_pieces = f->n_freed = 0;
+	*pieces = (struct control_pieces){next_piece, free_pieces, f};
+	return true;
+}
+
 static const struct control_verb verbs[] = {
-	{"echo", false, answer_echo},
-	{"fail", false, answer_failing},
-	{"big", false, answer_big},
-	{"change", true, answer_change},
-	{"held", .begin = begin_held},
-	{"at-once", .begin = begin_at_once},
-	{NULL},
+	{"echo", false, answer_echo},	     {"fail", false, answer_failing},
+	{"big", false, answer_big},	     {"change", true, answer_change},
+	{"pieces", .open = open_pieces},     {"held", .begin = begin_held},
+	{"at-once", .begin = begin_at_once}, {NULL},
 };
 
 static void set_up(struct fixture *f, gconstpointer unused)
@@ -330,6 +364,61 @@ static void test_big_answer(struct fixture *f, gconstpointer unused)
 	g_free(answer);
 	answer = take(slow);
 	g_assert_false(g_str_has_suffix(answer, "}\n"));
+}
+
+static void test_pieces(struct fixture *f, gconstpointer unused)
+{
+	const char *request = "{\"verb\":\"pieces\"}\n";
+	g_autofree char *answer = NULL;
+	json_t *document;
+	int fd = client(f);
+
+	/* they are made as the client takes them, and none for others that ask meanwhile */
+	put(fd, request);
+	spin();
+	g_assert_cmpint(f->n_pieces, >, 0);
+	g_assert_cmpint(f->n_pieces, <, PIECES);
+	assert_answer(f, "{\"verb\":\"echo\",\"word\":0}\n", "{\"word\":0}\n");
+	answer = take(fd);
+	g_assert_true(g_str_has_suffix(answer, "]\n"));
+	document = json_loads(answer, 0, NULL);
+	g_assert_cmpuint(json_array_size(document), ==, 1000 * PIECES);
+	json_decref(document);
+	g_assert_cmpint(f->n_freed, ==, 1);
+	assert_answer(f, "{\"verb\":\"pieces\",\"bad\":1}\n", "{\"error\":\"bad is bad\"}\n");
+}
+
+/* Nothing is left of an answer that nobody takes: the client goes, is too slow, or the daemon ends.
+ */
+static void test_pieces_left(struct fixture *f, gconstpointer unused)
+{
+	const char *request = "{\"verb\":\"pieces\"}\n";
+	g_autoptr(GError) error = NULL;
+	int fd = client(f);
+
+	put(fd, request);
+	spin();
+	g_assert_cmpint(f->n_freed, ==, 0);
+	close(fd);
+	spin();
+	g_assert_cmpint(f->n_freed, ==, 1);
+	fd = client(f);
+	put(fd, request);
+	spin();
+	fake_mono_ns += CONTROL_TIMEOUT_S * NSEC_PER_SEC;
+	control_expire(f->control, fake_mono_ns);
+	g_assert_cmpint(f->n_freed, ==, 1);
+	close(fd);
+	fd = client(f);
+	put(fd, request);
+	spin();
+	g_assert_cmpint(f->n_freed, ==, 0);
+	control_free(f->control);
+	g_assert_cmpint(f->n_freed, ==, 1);
+	g_assert_cmpint(f->n_pieces, <, PIECES);
+	close(fd);
+	f->control = control_new(f->path, "", verbs, f, &error);
+	g_assert_no_error(error);
 }
 
 static void test_later_answer(struct fixture *f, gconstpointer unused)
@@ -592,6 +681,8 @@ int main(int argc, char **argv)
 		{"many-clients", test_many_clients},
 		{"flood", test_flood},
 		{"big-answer", test_big_answer},
+		{"pieces", test_pieces},
+		{"pieces-left", test_pieces_left},
 		{"later-answer", test_later_answer},
 		{"later-error", test_later_error},
 		{"client-left", test_client_left},
