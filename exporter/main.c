@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 	bool printed;
 
 	log_init();
-	settings_set_probe(transport_available);
+	settings_set_probe(transport_probe);
 	if (!arguments_read(argc, argv, &arguments))
 		return 1;
 	if (arguments_answer(&arguments))

@@ -11,11 +11,11 @@
 
 #include "settings_option.h"
 
-static bool (*probe)(enum transport_kind kind, GError **error);
+static settings_probe asks_system;
 
-void settings_set_probe(bool (*available)(enum transport_kind kind, GError **error))
+void settings_set_probe(settings_probe probe)
 {
-	probe = available;
+	asks_system = probe;
 }
 
 static struct settings *settings_new(const char *path)
@@ -83,19 +83,34 @@ static const struct yaml_node *find_collectors(const struct yaml_node *root,
 	return NULL;
 }
 
-static void check_transports(const struct settings *settings, const struct yaml_node *list,
-			     struct yaml_errors *errors)
+/* The value of a key like "tls.ca", or the innermost that is written of what it lies in. */
+static const struct yaml_node *find_value(const struct yaml_node *node, const char *path)
 {
-	for (guint i = 0; probe && i < settings->collectors->len; i++) {
-		const struct settings_collector *c = g_ptr_array_index(settings->collectors, i);
-		const struct yaml_node *node = g_ptr_array_index(list->children, i);
-		const struct yaml_node *transport = yaml_get(node, "transport");
-		g_autofree char *path = g_strdup_printf("collectors[%u].transport", i);
-		g_autoptr(GError) error = NULL;
+	g_auto(GStrv) keys = g_strsplit(path, ".", -1);
 
-		if (!probe(c->transport, &error))
-			yaml_error_at(errors, transport ? transport : node, path, "%s",
-				      error->message);
+	for (char **key = keys; *key; key++) {
+		const struct yaml_node *child = yaml_get(node, *key);
+
+		if (!child)
+			break;
+		node = child;
+	}
+	return node;
+}
+
+static void check_with_system(const struct settings *settings, const struct yaml_node *list,
+			      struct yaml_errors *errors)
+{
+	for (guint i = 0; asks_system && i < settings->collectors->len; i++) {
+		const struct yaml_node *node = g_ptr_array_index(list->children, i);
+		g_autofree char *path = NULL;
+		g_autoptr(GError) error = NULL;
+		const char *key;
+
+		if (asks_system(g_ptr_array_index(settings->collectors, i), &key, &error))
+			continue;
+		path = g_strdup_printf("collectors[%u].%s", i, key);
+		yaml_error_at(errors, find_value(node, key), path, "%s", error->message);
 	}
 }
 
@@ -115,7 +130,7 @@ static void read_all(struct settings *settings, const struct yaml_node *root, bo
 	if (list)
 		settings_check_groups(settings, list, errors);
 	if (list)
-		check_transports(settings, list, errors);
+		check_with_system(settings, list, errors);
 	if (complete && !settings->collectors->len)
 		yaml_error_at(errors, list ? list : root, "collectors",
 			      "none is named, flows would go nowhere; write one, with name and "

@@ -97,9 +97,12 @@ struct settings {
 /* As in the file; "file" for a file. */
 const char *settings_transport_name(enum transport_kind kind);
 
-/* What asks the system whether a transport can be used (transport_available, which lies above);
- * without it every transport is taken. Set once, before the first load. */
-void settings_set_probe(bool (*available)(enum transport_kind kind, GError **error));
+/* What asks the system whether a collector can work (transport_probe, which lies above); without it
+ * every one is taken. On failure *key is what is wrong, as "transport" or "tls.ca". Set once,
+ * before the first load. */
+typedef bool (*settings_probe)(const struct settings_collector *collector, const char **key,
+			       GError **error);
+void settings_set_probe(settings_probe probe);
 
 /* Reads and checks a file, templates included. On failure errors holds every message and NULL is
  * returned. */

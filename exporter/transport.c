@@ -81,12 +81,27 @@ bool transport_available(enum transport_kind kind, GError **error)
 	return true;
 }
 
-bool transport_check(const struct settings_collector *collector, GError **error)
+bool transport_probe(const struct settings_collector *collector, const char **key, GError **error)
 {
 	const struct transport_ops *ops = transport_ops(collector->transport);
 
+	*key = "transport";
 	if (!transport_available(collector->transport, error))
 		return false;
+	return !ops->probe || ops->probe(collector, key, error);
+}
+
+bool transport_check(const struct settings_collector *collector, GError **error)
+{
+	const struct transport_ops *ops = transport_ops(collector->transport);
+	const char *key;
+
+	if (!transport_available(collector->transport, error))
+		return false;
+	if (ops->probe && !ops->probe(collector, &key, error)) {
+		g_prefix_error(error, "%s ", key);
+		return false;
+	}
 	return !ops->check || ops->check(collector, error);
 }
 

@@ -34,8 +34,12 @@ struct transport;
 
 struct transport_ops {
 	bool templates_expire; /* UDP: resend periodically, never withdraw (RFC 7011 8.4) */
-	/* What can be known before a session is opened: the file can be written, the certificates
-	 * load. NULL: nothing. */
+	/* Whether the files that are only read are good: certificates load. On failure *key is the
+	 * option that is wrong, the error begins with its value. NULL: reads none. */
+	bool (*probe)(const struct settings_collector *collector, const char **key, GError **error);
+	/* What else can be known before a session is opened: the file can be written. NULL:
+	 * nothing.
+	 */
 	bool (*check)(const struct settings_collector *collector, GError **error);
 	/* Opens a session to an address (NULL for a file); never blocks. The settings must outlive
 	 * it. */
@@ -78,12 +82,16 @@ struct transport {
 /* The row of a kind, never NULL. */
 const struct transport_ops *transport_ops(enum transport_kind kind);
 
-/* Whether the running system offers the transport; says what is missing and the remedy. Used at
- * --check, start, reload. */
+/* Whether the running system offers the transport; says what is missing and the remedy. */
 bool transport_available(enum transport_kind kind, GError **error);
 
-/* The same, and what the settings of this collector name: a file that can't be written, a key that
- * does not load. Used at start and reload. */
+/* The same, and what the settings of this collector name, as far as that can be told by whoever
+ * asks and touches nothing: a key that does not load. On failure *key is the option that is wrong.
+ * Used at --check, start, reload. */
+bool transport_probe(const struct settings_collector *collector, const char **key, GError **error);
+
+/* The same, and what only the daemon itself can tell: a file that can't be written. Used at start,
+ * before and after privileges are given up, and reload. */
 bool transport_check(const struct settings_collector *collector, GError **error);
 
 #endif

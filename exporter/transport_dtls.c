@@ -360,7 +360,7 @@ static void dtls_close(struct transport *transport)
 
 const struct transport_ops transport_dtls = {
 	.templates_expire = true,
-	.check = tls_check,
+	.probe = tls_probe,
 	.open = dtls_open,
 	.step = dtls_step,
 	.send = dtls_send,

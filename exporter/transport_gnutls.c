@@ -27,33 +27,50 @@ static bool is_set(const char *text)
 	return text && *text;
 }
 
-static bool fail(GError **error, int code, const char *what, const char *path)
+/* Takes what over. A file that can't be read lacks nothing but the right to it. */
+static bool fail(GError **error, int code, char *what, const char *remedy)
 {
-	g_set_error(error, TRANSPORT_ERROR, EINVAL, "%s %s: %s", what, path, gnutls_strerror(code));
+	g_autofree char *text = g_strdup(gnutls_strerror(code));
+	bool unreadable = code == GNUTLS_E_FILE_ERROR;
+
+	if (g_str_has_suffix(text, "."))
+		text[strlen(text) - 1] = '\0';
+	g_set_error(error, TRANSPORT_ERROR, unreadable ? EACCES : EINVAL, "%s: %s%s%s", what, text,
+		    unreadable ? "" : "; ", unreadable ? "" : remedy);
+	g_free(what);
 	return false;
 }
 
-static bool load(gnutls_certificate_credentials_t credentials,
-		 const struct settings_collector *collector, GError **error)
+static bool load_trust(gnutls_certificate_credentials_t credentials, const struct settings_tls *tls,
+		       GError **error)
 {
-	const struct settings_tls *tls = &collector->tls;
 	int n = is_set(tls->ca) ? gnutls_certificate_set_x509_trust_file(credentials, tls->ca,
 									 GNUTLS_X509_FMT_PEM)
 				: gnutls_certificate_set_x509_system_trust(credentials);
 
-	if (n < 0)
-		return fail(error, n, "tls.ca", is_set(tls->ca) ? tls->ca : "of the system");
 	if (n == 0 && is_set(tls->ca))
-		return fail(error, GNUTLS_E_NO_CERTIFICATE_FOUND, "tls.ca", tls->ca);
+		n = GNUTLS_E_NO_CERTIFICATE_FOUND;
+	return n >= 0 || fail(error, n, g_strdup(is_set(tls->ca) ? tls->ca : "of the system"),
+			      "name a file of certificates (PEM)");
+}
+
+static bool load(gnutls_certificate_credentials_t credentials,
+		 const struct settings_collector *collector, const char **key, GError **error)
+{
+	const struct settings_tls *tls = &collector->tls;
+	int n;
+
+	*key = "tls.ca";
+	if (!load_trust(credentials, tls, error))
+		return false;
+	*key = "tls.certificate";
 	if (!is_set(tls->certificate))
 		return true;
 	n = gnutls_certificate_set_x509_key_file2(credentials, tls->certificate, tls->key,
 						  GNUTLS_X509_FMT_PEM, NULL, 0);
-	if (n >= 0)
-		return true;
-	g_set_error(error, TRANSPORT_ERROR, EINVAL, "tls.certificate %s with tls.key %s: %s",
-		    tls->certificate, tls->key, gnutls_strerror(n));
-	return false;
+	return n >= 0 ||
+	       fail(error, n, g_strdup_printf("%s with tls.key %s", tls->certificate, tls->key),
+		    "name a certificate and its key (PEM)");
 }
 
 static bool key_is_secret(const struct settings_collector *collector, GError **error)
@@ -63,8 +80,8 @@ static bool key_is_secret(const struct settings_collector *collector, GError **e
 	if (!is_set(collector->tls.key) || stat(collector->tls.key, &status) ||
 	    !(status.st_mode & S_IRWXO))
 		return true;
-	g_set_error(error, TRANSPORT_ERROR, EACCES,
-		    "tls.key %s: everyone may read it; chmod o-rwx it", collector->tls.key);
+	g_set_error(error, TRANSPORT_ERROR, EACCES, "%s: everyone may read it; chmod o-rwx it",
+		    collector->tls.key);
 	return false;
 }
 
@@ -85,16 +102,20 @@ static bool allocate(gnutls_certificate_credentials_t *credentials, GError **err
 	return refused_by_gnutls(error, code);
 }
 
-bool tls_check(const struct settings_collector *collector, GError **error)
+bool tls_probe(const struct settings_collector *collector, const char **key, GError **error)
 {
 	gnutls_certificate_credentials_t credentials;
 	bool fine;
 
+	*key = "tls";
 	if (!allocate(&credentials, error))
 		return false;
-	fine = load(credentials, collector, error) && key_is_secret(collector, error);
+	fine = load(credentials, collector, key, error);
 	gnutls_certificate_free_credentials(credentials);
-	return fine;
+	if (!fine)
+		return false;
+	*key = "tls.key";
+	return key_is_secret(collector, error);
 }
 
 static int make_session(struct tls *tls, const char *name, unsigned flags)
@@ -119,11 +140,13 @@ bool tls_init(struct tls *tls, const struct settings_collector *collector, unsig
 	      GError **error)
 {
 	const char *name = collector->address;
+	const char *key;
 	int code;
 
 	if (!allocate(&tls->credentials, error))
 		return false;
-	if (!load(tls->credentials, collector, error)) {
+	if (!load(tls->credentials, collector, &key, error)) {
+		g_prefix_error(error, "%s ", key);
 		tls_clear(tls);
 		return false;
 	}

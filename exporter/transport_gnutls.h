@@ -19,8 +19,9 @@ struct tls {
 	uint64_t confirm_ns; /* no longer waited for then */
 };
 
-/* Whether CA, certificate and key load, and the key is a secret. */
-bool tls_check(const struct settings_collector *collector, GError **error);
+/* Whether CA, certificate and key load, and the key is a secret. On failure *key is the option that
+ * is wrong, the error begins with its value. */
+bool tls_probe(const struct settings_collector *collector, const char **key, GError **error);
 
 /* flags: 0 or GNUTLS_DATAGRAM. */
 bool tls_init(struct tls *tls, const struct settings_collector *collector, unsigned flags,

@@ -171,7 +171,7 @@ static void tls_close(struct transport *transport)
 }
 
 const struct transport_ops transport_tls = {
-	.check = tls_check,
+	.probe = tls_probe,
 	.open = tls_open,
 	.step = tls_step,
 	.send = tls_send,

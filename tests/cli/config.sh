@@ -137,6 +137,35 @@ for unit in '[' '{' '[[' '{a: ' '- ' '? ' '&a ' '*a ' '!a ' '"' "'" 'a: [' '- - 
 	is "$status" 1 "100 kB of '$unit' within a second"
 done
 
+# ---- files of TLS: as strict as the start
+
+certificate() { openssl req -x509 -newkey rsa:2048 -nodes -keyout "$1.key" -out "$1.pem" -days 1 -subj /CN=x 2>/dev/null; }
+tls() { # FILES: what --check says of a collector that uses them
+	sed "s|192.0.2.1|&, transport: tls, tls: {$1}|" good.yaml >tls.yaml
+	run --check -c tls.yaml
+}
+
+if ! grep -q '^#define WITH_TLS' "$build/config.h"; then
+	skip "built without TLS" "files of TLS"
+elif ! command -v openssl >/dev/null; then
+	skip "openssl is not installed" "files of TLS"
+else
+	certificate mine
+	certificate other
+	chmod 600 mine.key other.key
+	echo garbage >bad.pem
+	tls "ca: other.pem, certificate: mine.pem, key: mine.key"
+	is "$status|$out" "0|tls.yaml: ok" "tls: a certificate and its key"
+	tls "certificate: mine.pem, key: other.key"
+	is "$status|${err%%with*}|${err##*;}" "1|tls.yaml:3:70: collectors[0].tls.certificate: mine.pem | name a certificate and its key (PEM)" \
+		"tls: the key of another certificate"
+	tls "certificate: bad.pem, key: mine.key"
+	is "$status|${err%%with*}" "1|tls.yaml:3:70: collectors[0].tls.certificate: bad.pem " "tls: a certificate that is none"
+	tls "ca: bad.pem"
+	is "$status|${err%%.pem*}|${err##*;}" "1|tls.yaml:3:61: collectors[0].tls.ca: bad| name a file of certificates (PEM)" \
+		"tls: a CA that is none"
+fi
+
 # ---- what the running system doesn't offer
 
 sed 's/192.0.2.1/&, transport: sctp/' good.yaml >sctp.yaml

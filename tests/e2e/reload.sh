@@ -3,7 +3,7 @@
 # 100 reloads under traffic, half of them of a bad file: collectors that did not change notice nothing and miss nothing,
 # one whose template changes goes on in its session, nothing piles up.
 . "$(dirname "$0")/../lib.sh"
-require_root jq nfcapd nfdump ss tc
+require_root jq nfcapd nfdump ss tc openssl
 
 netns_add a b
 veth_pair a veth0 b veth1
@@ -110,9 +110,29 @@ check "names of which none is there are refused, as at the start" eval \
 	'! ctl reload 2>"$work/refused" && grep -q "there is no interface nothere0" "$work/refused"'
 check "and the old ones stay" attached veth1
 write_config 100
+
+# files of TLS that change where their names stay
+if grep -q '^#define WITH_TLS' "$build/config.h"; then
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/key" -out "$work/cert" -days 1 -subj /CN=x 2>/dev/null
+	chmod 600 "$work/key"
+	cp "$work/cert" "$work/cert.good"
+	sed -i "s|^collectors:|&\n  - {name: secure, address: 127.0.0.1, port: 1, transport: tls, tls: {certificate: $work/cert, key: $work/key}}|" \
+		"$work/bpflowd.yaml"
+	check "tls: a certificate and its key" ctl reload
+	echo garbage >"$work/cert"
+	check "tls: a certificate that has become garbage is refused with its place" eval \
+		'! ctl reload 2>"$work/refused" && grep -q ":[0-9]*:[0-9]*: collectors\[0\].tls.certificate: $work/cert " "$work/refused" || { cat "$work/refused"; false; }'
+	cp "$work/cert.good" "$work/cert"
+	check "tls: and taken when it is good again" ctl reload
+	n_reloads=57
+else
+	skip "built without TLS" "files of TLS"
+	n_reloads=55
+fi
+write_config 100
 is "$(pending)" "" "undone: nothing waits"
 kill -HUP "$daemon_pid"
-check "SIGHUP reloads" wait_for 5 reloaded 55
+check "SIGHUP reloads" wait_for 5 reloaded $n_reloads
 
 check "flush" ctl flush
 check "SIGTERM ends it with status 0" daemon_stop

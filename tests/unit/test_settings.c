@@ -247,11 +247,16 @@ static void test_same_session(void)
 	settings_free(e);
 }
 
-static bool only_udp(enum transport_kind kind, GError **error)
+static bool only_udp_or_ca(const struct settings_collector *collector, const char **key,
+			   GError **error)
 {
-	if (kind == TRANSPORT_UDP)
+	bool tls = collector->transport == TRANSPORT_TLS;
+
+	*key = tls ? "tls.ca" : "transport";
+	if (collector->transport == TRANSPORT_UDP)
 		return true;
-	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "not here; use udp");
+	g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSYS, "not here; use %s",
+		    tls ? "another" : "udp");
 	return false;
 }
 
@@ -260,17 +265,27 @@ static void test_probe(void)
 	static const char text[] = TEMPLATES "collectors:\n"
 					     "  - {name: a, address: 192.0.2.1}\n"
 					     "  - {name: b, address: 192.0.2.1, transport: sctp}\n"
-					     "  - {name: c, file: /x}\n";
+					     "  - {name: c, file: /x}\n"
+					     "  - {name: d, address: 192.0.2.1, transport: tls, "
+					     "tls: {ca: " TOP_SRCDIR "/README.md}}\n"
+					     "  - {name: e, address: 192.0.2.1, transport: tls, "
+					     "tls: {verify: false}}\n"
+					     "  - {name: f, address: 192.0.2.1, transport: tls}\n";
+	static const char *const wrong[] = {
+		"f:4:46: collectors[1].transport: not here; use udp",
+		"f:5:5: collectors[2].transport: not here; use udp",
+		"f:6:61: collectors[3].tls.ca: not here; use another",
+		"f:7:56: collectors[4].tls.ca: not here; use another",
+		"f:8:5: collectors[5].tls.ca: not here; use another",
+	};
 	struct yaml_errors errors;
 
-	settings_set_probe(only_udp);
+	settings_set_probe(only_udp_or_ca);
 	yaml_errors_init(&errors, "f");
 	g_assert_null(settings_parse("f", text, strlen(text), &errors));
-	g_assert_cmpuint(errors.messages->len, ==, 2);
-	g_assert_cmpstr(g_ptr_array_index(errors.messages, 0), ==,
-			"f:4:46: collectors[1].transport: not here; use udp");
-	g_assert_cmpstr(g_ptr_array_index(errors.messages, 1), ==,
-			"f:5:5: collectors[2].transport: not here; use udp");
+	g_assert_cmpuint(errors.messages->len, ==, G_N_ELEMENTS(wrong));
+	for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++)
+		g_assert_cmpstr(g_ptr_array_index(errors.messages, i), ==, wrong[i]);
 	yaml_errors_clear(&errors);
 	settings_set_probe(NULL);
 }
