@@ -204,13 +204,35 @@ static bool is_port(const char *text)
 	       g_ascii_strtoull(text, NULL, 10) <= UINT16_MAX;
 }
 
+/* IPv6 addresses that no session comes up with, or only with flows that we take for others'. */
+static char *check_ipv6(const char *text)
+{
+	g_autofree char *address = g_strndup(text, strcspn(text, "%"));
+	char ipv4[INET_ADDRSTRLEN];
+	struct in6_addr in6;
+
+	if (inet_pton(AF_INET6, address, &in6) != 1)
+		return NULL;
+	if (IN6_IS_ADDR_V4MAPPED(&in6)) {
+		inet_ntop(AF_INET, &in6.s6_addr[12], ipv4, sizeof(ipv4));
+		return g_strdup_printf("%s is an IPv4 address in IPv6 form; write %s", text, ipv4);
+	}
+	if (!strchr(text, '%') && (IN6_IS_ADDR_LINKLOCAL(&in6) || IN6_IS_ADDR_MC_LINKLOCAL(&in6)))
+		return g_strdup_printf("%s may be on any link; write it with the interface, like "
+				       "\"%s%%eth0\"",
+				       text, text);
+	return NULL;
+}
+
 char *check_address(const char *text)
 {
 	const char *colon = strchr(text, ':');
 
 	if (is_any_address(text))
 		return g_strdup_printf("%s is no host; write the collector's address", text);
-	if (address_family(text) || is_host_name(text))
+	if (address_family(text))
+		return check_ipv6(text);
+	if (is_host_name(text))
 		return NULL;
 	if (*text == '[')
 		return g_strdup_printf("\"%.80s\" has brackets; write the address alone", text);
@@ -224,7 +246,7 @@ char *check_address(const char *text)
 char *check_source(const char *text)
 {
 	if (address_family(text))
-		return NULL;
+		return check_ipv6(text);
 	return g_strdup_printf("\"%.80s\" is no address; write one of this host's IPv4 or IPv6 "
 			       "addresses",
 			       text);
