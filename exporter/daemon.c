@@ -180,6 +180,15 @@ static gboolean on_statistics(gpointer user)
 	return G_SOURCE_CONTINUE;
 }
 
+/* What root could open, the account that we are now perhaps can't; better told than tried for ever.
+ */
+static bool check_outputs(const struct daemon *d, GError **error)
+{
+	const char *user = d->settings->user;
+
+	return outputs_check(d->outputs, *user ? user : g_get_user_name(), error);
+}
+
 static bool start(struct daemon *d, GError **error)
 {
 	const struct outputs_callbacks callbacks = {daemon_fill_options, d};
@@ -196,7 +205,7 @@ static bool start(struct daemon *d, GError **error)
 		return false;
 	if (!daemon_meter_start(d, error) || !daemon_http_start(d, error) ||
 	    !control_give(d->control, s->user, error) || !priv_drop(s->user, *s->netns, error) ||
-	    !priv_filter_calls(error))
+	    !priv_filter_calls(error) || !check_outputs(d, error))
 		return false;
 	/* only now: a daemon that can't start says that alone */
 	check_enterprise_number(d);

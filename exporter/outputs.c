@@ -7,6 +7,10 @@
 
 #include "outputs_private.h"
 
+#include <errno.h>
+
+#include "transport.h"
+
 void output_free(gpointer data)
 {
 	struct output *o = data;
@@ -99,6 +103,30 @@ void outputs_free(struct outputs *o)
 	g_ptr_array_unref(o->groups);
 	settings_free(o->settings);
 	g_free(o);
+}
+
+bool outputs_check(const struct outputs *o, const char *account, GError **error)
+{
+	for (guint i = 0; i < o->outputs->len; i++) {
+		const struct output *output = g_ptr_array_index(o->outputs, i);
+		GError *problem = NULL;
+
+		if (transport_check(output->settings, &problem))
+			continue;
+		g_prefix_error(&problem, "collector %s: ", output->settings->name);
+		if (g_error_matches(problem, TRANSPORT_ERROR, EACCES) ||
+		    g_error_matches(problem, TRANSPORT_ERROR, EPERM))
+			g_set_error(error, problem->domain, problem->code,
+				    "%s; grant it to account %s, which the daemon is from now on "
+				    "without root's rights, or set exporter.user to another",
+				    problem->message, account);
+		else
+			g_set_error_literal(error, problem->domain, problem->code,
+					    problem->message);
+		g_error_free(problem);
+		return false;
+	}
+	return true;
 }
 
 static bool is_up(const struct output *output)

@@ -42,6 +42,10 @@ void outputs_free(struct outputs *outputs); /* what is queued is lost; outputs_d
  * wrong. */
 bool outputs_reload(struct outputs *outputs, struct settings *settings, GError **error);
 
+/* Whether every collector can still work now that privileges are given up; account: what we are,
+ * for the error. */
+bool outputs_check(const struct outputs *outputs, const char *account, GError **error);
+
 /* Hands a flow to every group. */
 void outputs_append(struct outputs *outputs, const struct flow_record *record);
 

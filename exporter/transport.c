@@ -81,12 +81,65 @@ bool transport_available(enum transport_kind kind, GError **error)
 	return true;
 }
 
+/* Lower ports are for who has CAP_NET_BIND_SERVICE, which the running daemon gives up. 0 if it
+ * can't be told. */
+static uint16_t first_free_port(void)
+{
+	g_autofree char *text = NULL;
+
+	if (!g_file_get_contents("/proc/sys/net/ipv4/ip_unprivileged_port_start", &text, NULL,
+				 NULL))
+		return 0;
+	return (uint16_t)g_ascii_strtoull(text, NULL, 10);
+}
+
+static bool refuse_port(GError **error, uint16_t port)
+{
+	uint16_t first = first_free_port();
+
+	g_set_error(error, TRANSPORT_ERROR, EINVAL,
+		    "%u: ports below %u need a privilege that the running daemon gives up; write "
+		    "a higher one, or 0 for any",
+		    port, first ? first : IPPORT_RESERVED);
+	return false;
+}
+
+/* Who has the privilege still must not be asked by an attempt: at --check, and before it is given
+ * up. Where the kernel's limit is hidden, may_bind tells later. */
+static bool port_is_free(const struct settings_collector *collector, GError **error)
+{
+	if (!collector->source_port || collector->source_port >= first_free_port())
+		return true;
+	return refuse_port(error, collector->source_port);
+}
+
+/* Every protocol asks for the same privilege; a port that is taken is another matter. */
+static bool may_bind(const struct settings_collector *collector, GError **error)
+{
+	const struct sockaddr_in address = {.sin_family = AF_INET,
+					    .sin_port = htons(collector->source_port)};
+	bool may;
+	int fd;
+
+	if (!collector->source_port)
+		return true;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	may = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno != EACCES;
+	close(fd);
+	return may || refuse_port(error, collector->source_port);
+}
+
 bool transport_probe(const struct settings_collector *collector, const char **key, GError **error)
 {
 	const struct transport_ops *ops = transport_ops(collector->transport);
 
 	*key = "transport";
 	if (!transport_available(collector->transport, error))
+		return false;
+	*key = "source_port";
+	if (!port_is_free(collector, error))
 		return false;
 	return !ops->probe || ops->probe(collector, key, error);
 }
@@ -98,6 +151,10 @@ bool transport_check(const struct settings_collector *collector, GError **error)
 
 	if (!transport_available(collector->transport, error))
 		return false;
+	if (!may_bind(collector, error)) {
+		g_prefix_error(error, "source_port ");
+		return false;
+	}
 	if (ops->probe && !ops->probe(collector, &key, error)) {
 		g_prefix_error(error, "%s ", key);
 		return false;

@@ -86,8 +86,8 @@ const struct transport_ops *transport_ops(enum transport_kind kind);
 bool transport_available(enum transport_kind kind, GError **error);
 
 /* The same, and what the settings of this collector name, as far as that can be told by whoever
- * asks and touches nothing: a key that does not load. On failure *key is the option that is wrong.
- * Used at --check, start, reload. */
+ * asks and touches nothing: a key that does not load, a port that takes root's rights. On failure
+ * *key is the option that is wrong. Used at --check, start, reload. */
 bool transport_probe(const struct settings_collector *collector, const char **key, GError **error);
 
 /* The same, and what only the daemon itself can tell: a file that can't be written. Used at start,

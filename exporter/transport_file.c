@@ -39,6 +39,14 @@ struct file {
 	uint64_t rotate_ns; /* CLOCK_MONOTONIC, 0: never */
 };
 
+/* Whether what another account left can be set aside: for that the folder counts. */
+static bool can_make_way(const char *path, const struct stat *old)
+{
+	g_autofree char *folder = g_path_get_dirname(path);
+
+	return S_ISREG(old->st_mode) && old->st_size > 0 && access(folder, W_OK | X_OK) == 0;
+}
+
 static bool can_write(const char *path)
 {
 	struct stat status;
@@ -50,7 +58,7 @@ static bool can_write(const char *path)
 		return access(path, W_OK) == 0;
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, MODE);
 	if (fd < 0)
-		return false;
+		return existed && errno == EACCES && can_make_way(path, &status);
 	close(fd);
 	if (!existed)
 		unlink(path);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # With which privileges the daemon runs, what it keeps, and that each way not to start ends in one sentence and status 2.
 . "$(dirname "$0")/../lib.sh"
-require_root jq setpriv unshare systemd-analyze curl python3 openssl bpftool
+require_root jq setpriv unshare systemd-analyze curl python3 openssl bpftool ss
 
 caps=bpf,net_admin,perfmon
 caps_mask=000000c000001000
@@ -168,10 +168,49 @@ config "$open/bad.yaml" "$open/bad.sock" 127.0.0.1:9469 veth1 "file: $work/bad.i
 refused "port of http.listen taken" "http.listen 127.0.0.1:9469: address in use" "$open/bpflowd" -c "$open/bad.yaml"
 config "$open/bad.yaml" "$open/taken.sock" "" veth1 "file: $work/bad.ipfix"
 refused "control socket taken" "address in use by a running daemon" "$open/bpflowd" -c "$open/bad.yaml"
+# what root could open, and the account that the daemon is from then on can't
+openssl req -x509 -newkey rsa:2048 -nodes -keyout "$open/key" -out "$open/cert" -days 1 -subj /CN=x 2>/dev/null
+chmod 600 "$open/key"
+config "$open/bad.yaml" "$open/run/bad.sock" "" veth1 "file: $work/bad.ipfix" "user: nobody"
+refused "user: a file in a folder of root's" "collector one: can't write $work/bad.ipfix: .*; grant it to account nobody" \
+	"$open/bpflowd" -c "$open/bad.yaml"
+config "$open/bad.yaml" "$open/run/bad.sock" "" veth1 "address: 127.0.0.1
+    transport: tls
+    tls: {certificate: $open/cert, key: $open/key}" "user: nobody"
+refused "user: a key of root's" "collector one: tls.certificate $open/cert with tls.key $open/key: .*; grant it to account nobody" \
+	"$open/bpflowd" -c "$open/bad.yaml"
+config "$open/bad.yaml" "$open/bad.sock" "" veth1 "file: $open/nobody/bad.ipfix"
+refused "root: a file in a folder of another account" "can't write $open/nobody/bad.ipfix: .*; grant it to account root" \
+	"$open/bpflowd" -c "$open/bad.yaml"
 is "$(in_ns b bpftool -j net show dev veth1 | jq '[.[].tc[]?] | length')" 0 "what was refused leaves no program"
 
+# ---- what another account left in our folder is set aside
+echo old >"$open/nobody/left.ipfix"
+chmod 600 "$open/nobody/left.ipfix"
+config "$open/left.yaml" "$open/run/left.sock" "" veth1 "file: $open/nobody/left.ipfix" "user: nobody"
+spawn b "$work/daemon.log" "$open/bpflowd" -c "$open/left.yaml"
+pid=$spawned
+begun() { [[ $(stat -c %U "$open/nobody/left.ipfix") == nobody && $(cat "$open/nobody/left.ipfix."*) == old ]]; }
+check "user: a file that root left is set aside" wait_for 10 begun || diag <"$work/daemon.log"
+check "user: and the daemon ends with status 0" stop "$pid"
+
+# ---- a port to send from that takes root's rights, unless the namespace gives it to everyone
+config "$open/port.yaml" "$open/run/port.sock" "" veth1 "address: 127.0.0.1
+    source_port: 500" "user: nobody"
+in_ns b "$open/bpflowd" --check -c "$open/port.yaml" >"$work/port" 2>&1
+is "$?" 1 "source_port 500 is refused"
+check "with its place, and what would do" grep -q "port.yaml:[0-9]*:[0-9]*: collectors\[0].source_port: 500: .* below 1024 .*; write a higher one" "$work/port"
+refused "source_port 500, where the limit can't be read" "collector one: source_port 500: ports below 1024" \
+	unshare --mount --propagation private sh -c "mount -t tmpfs none /proc/sys && exec $open/bpflowd -c $open/port.yaml"
+in_ns b sh -c 'echo 500 >/proc/sys/net/ipv4/ip_unprivileged_port_start'
+check "where everyone may have it, it is fine" in_ns b "$open/bpflowd" --check -c "$open/port.yaml"
+spawn b "$work/daemon.log" "$open/bpflowd" -c "$open/port.yaml"
+pid=$spawned
+sends_from() { in_ns b ss -Hun "sport = :$1" | grep -q .; }
+check "and is what nobody sends from" wait_for 10 sends_from 500 || diag <"$work/daemon.log"
+check "until SIGTERM, with status 0" stop "$pid"
+
 # ---- a key that others can read
-openssl req -x509 -newkey rsa:2048 -nodes -keyout "$open/key" -out "$open/cert" -days 1 -subj /CN=x 2>/dev/null
 config "$open/key.yaml" "$open/key.sock" "" veth1 "address: 127.0.0.1
     transport: tls
     tls: {certificate: $open/cert, key: $open/key}"
