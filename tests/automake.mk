@@ -160,7 +160,8 @@ tests_kernel_test_trackers_LDADD = libexporter.a $(unit_ldadd) $(exporter_libs)
 
 test_tools += tests/tools/relay
 tests_tools_relay_SOURCES = tests/tools/relay.c
-E2E_TESTS += tests/e2e/idle.sh tests/e2e/signals.sh tests/e2e/signals_nat.sh tests/e2e/signals_ingress.sh
+E2E_TESTS += tests/e2e/idle.sh tests/e2e/alive.sh tests/e2e/signals.sh tests/e2e/signals_nat.sh \
+	tests/e2e/signals_ingress.sh
 EXTRA_DIST += tests/e2e/signals_lib.sh
 
 UNIT_TESTS += tests/unit/test_signals
