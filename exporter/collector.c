@@ -225,6 +225,8 @@ void collector_run(struct collector *collector)
 		n_sessions = collector->stats.sessions;
 		send_pump(collector, now_ns);
 	}
+	if (collector->state == COLLECTOR_UP)
+		session_watch(collector, now_ns);
 	watch(collector, now_ns);
 }
 

@@ -64,7 +64,9 @@ struct collector {
 	uint64_t retry_interval_ns;
 	bool failure_logged;
 	struct log_limit log_limit;
-	int blocked; /* logged errno of a session that doesn't take anything */
+	int blocked;	   /* logged errno of a session that doesn't take anything */
+	uint64_t taken_ns; /* when it last took something, or began to be blocked */
+	bool stuck;	   /* blocked for so long that it is not up */
 
 	/* sending: entries [0, n_unacked) went, the rest did not */
 	struct queue queue;
@@ -100,6 +102,8 @@ void collector_run(struct collector *collector);
 /* session */
 void session_start(struct collector *collector, uint64_t now_ns);
 void session_step(struct collector *collector, uint64_t now_ns);
+/* After sending, while there is a session: one that takes nothing is not up. */
+void session_watch(struct collector *collector, uint64_t now_ns);
 /* Ends a session that lives or begins; what was not acknowledged will be sent again. */
 void session_end(struct collector *collector);
 /* The same with a reason: the next address, or wait for the next attempt. */

@@ -328,6 +328,8 @@ static void finish_first(struct collector *collector, bool joined)
 static void advance(struct collector *collector, const struct transport_message *batch, int n,
 		    uint64_t now_ns)
 {
+	if (n)
+		collector->taken_ns = now_ns;
 	for (int i = 0; i < n; i++) {
 		struct queue_entry *entry = queue_at(&collector->queue, collector->n_unacked);
 		const struct message *message = entry->message;

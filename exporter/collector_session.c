@@ -18,6 +18,7 @@
 #define CONNECT_LIMIT_NS  (10 * NSEC_PER_SEC) /* for one address, handshake included */
 #define DATAGRAM_RETRY_NS NSEC_PER_SEC	      /* first pause over UDP: nothing to be spared there */
 #define RETRY_JITTER	  0.1
+#define STUCK_NS	  (5 * NSEC_PER_SEC) /* so long it may take nothing and still be up */
 
 static void next_address(struct collector *collector, uint64_t now_ns);
 
@@ -72,7 +73,7 @@ static void established(struct collector *collector, bool same_peer, uint64_t no
 	collector_log(collector, LOG_LEVEL_INFO, "sending to %s over %s", name,
 		      settings_transport_name(collector->settings->transport));
 	send_begin(collector, same_peer, now_ns);
-	collector->stats.up = true;
+	collector->stats.up = !collector->stuck;
 }
 
 static void open_transport(struct collector *collector, const struct resolver_address *address,
@@ -181,12 +182,14 @@ void session_start(struct collector *collector, uint64_t now_ns)
 	resolve(collector);
 }
 
-static void log_blocked(struct collector *collector)
+static void log_blocked(struct collector *collector, uint64_t now_ns)
 {
 	int blocked = collector->transport->blocked;
 
 	if (blocked == collector->blocked)
 		return;
+	if (!collector->blocked)
+		collector->taken_ns = now_ns;
 	collector->blocked = blocked;
 	if (!blocked) {
 		collector_log(collector, LOG_LEVEL_INFO, "goes on");
@@ -199,6 +202,22 @@ static void log_blocked(struct collector *collector)
 		      g_strerror(blocked));
 }
 
+void session_watch(struct collector *collector, uint64_t now_ns)
+{
+	bool was_stuck = collector->stuck;
+
+	log_blocked(collector, now_ns);
+	/* once stuck, a little that fits is not enough: a group would change members for it */
+	collector->stuck =
+		collector->blocked && (was_stuck || now_ns - collector->taken_ns >= STUCK_NS);
+	if (collector->stuck == was_stuck)
+		return;
+	collector->stats.up = !collector->stuck && !collector->refused;
+	if (collector->stuck)
+		collector_log(collector, LOG_LEVEL_WARNING, "takes nothing and counts as down: %s",
+			      g_strerror(collector->blocked));
+}
+
 /* What was sent a while ago is not refused: it is back. */
 static void check_refused(struct collector *collector, uint64_t now_ns)
 {
@@ -209,7 +228,7 @@ static void check_refused(struct collector *collector, uint64_t now_ns)
 	collector->back_ns = now_ns;
 	account_settle(collector);
 	collector_log(collector, LOG_LEVEL_INFO, "no longer refuses");
-	collector->stats.up = true;
+	collector->stats.up = !collector->stuck;
 }
 
 void session_step(struct collector *collector, uint64_t now_ns)
@@ -232,10 +251,8 @@ void session_step(struct collector *collector, uint64_t now_ns)
 		session_fail(collector, "no answer", now_ns);
 	else if (collector->resolve_ns && now_ns >= collector->resolve_ns && !collector->resolver)
 		resolve(collector);
-	if (collector->state != COLLECTOR_UP)
-		return;
-	log_blocked(collector);
-	check_refused(collector, now_ns);
+	if (collector->state == COLLECTOR_UP)
+		check_refused(collector, now_ns);
 }
 
 static void close_session(struct collector *collector)
@@ -258,11 +275,12 @@ static void close_session(struct collector *collector)
 void session_end(struct collector *collector)
 {
 	close_session(collector);
+	collector->stuck = false;
 	collector->stats.session_start_ns = 0;
 	collector->stats.up = false;
 }
 
-/* Up all the while: a collector that is well must not lose its place in a group. */
+/* Up all the while, or stuck: a collector that is well must not lose its place in a group. */
 void session_renew(struct collector *collector, uint64_t now_ns)
 {
 	close_session(collector);

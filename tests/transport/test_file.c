@@ -295,9 +295,17 @@ static void test_disk_full(void)
 			 place.sink.n_records + sender_lost(&place.sender) +
 				 sender_stats(&place.sender)->queued_flows);
 
+	move_clock(&place.sender, 6 * NSEC_PER_SEC);
+	/* the session is, but it takes nothing */
+	WORK_UNTIL(&place.sender, NULL, !sender_stats(&place.sender)->up);
+	g_assert_cmpuint(sender_stats(&place.sender)->sessions, ==, 1);
+	move_clock(&place.sender, 6 * NSEC_PER_SEC);
+	g_assert_false(sender_stats(&place.sender)->up);
+
 	g_assert_cmpint(mount(NULL, place.folder, NULL, MS_REMOUNT, "size=10m"), ==, 0);
 	move_clock(&place.sender, 2 * NSEC_PER_SEC);
 	WORK_UNTIL(&place.sender, NULL, sender_stats(&place.sender)->queued_messages == 0);
+	g_assert_true(sender_stats(&place.sender)->up);
 	place.sink.n_records = 0;
 	g_array_set_size(place.sink.seen, 0);
 	{

@@ -123,7 +123,7 @@ static void turn(struct site *site)
 struct sums {
 	unsigned up; /* a bit for each member, in the order of the file */
 	unsigned n;
-	uint64_t sent, lost, queued;
+	uint64_t sent, lost, queued, failures;
 };
 
 static void add(void *user, const struct collector *collector, const struct template *template,
@@ -135,6 +135,7 @@ static void add(void *user, const struct collector *collector, const struct temp
 	sums->up |= stats->up << sums->n++;
 	sums->sent += stats->sent_flows;
 	sums->queued += stats->queued_flows;
+	sums->failures += stats->failures;
 	for (int i = 0; i < COLLECTOR_N_LOSSES; i++)
 		sums->lost += stats->lost[i].flows;
 }
@@ -169,7 +170,8 @@ static void fill_options(void *user, struct options *options)
 {
 }
 
-static void begin(struct site *site, const char *mode, const char *first_address)
+/* first: what the first member is in place of a collector here, or NULL. */
+static void begin(struct site *site, const char *mode, const char *first)
 {
 	const struct outputs_callbacks callbacks = {fill_options, NULL};
 	g_autoptr(GString) text = g_string_new("collectors:\n");
@@ -180,12 +182,15 @@ static void begin(struct site *site, const char *mode, const char *first_address
 	clock_offset_ns = 0;
 	clock_set_source(read_clock);
 	for (int m = 0; m < N_MEMBERS; m++) {
+		g_autofree char *target = NULL;
+
 		member_open(&site->member[m]);
+		target = g_strdup_printf("address: 127.0.0.1, port: %u", site->member[m].port);
 		g_string_append_printf(text,
-				       "  - {name: c%d, address: %s, port: %u, template: %s, "
-				       "group: g, group_mode: %s, max_rate: 1000000}\n",
-				       m, m ? "127.0.0.1" : first_address, site->member[m].port,
-				       template_path, mode);
+				       "  - {name: c%d, %s, template: %s, group: g, "
+				       "group_mode: %s, max_rate: 1000000, "
+				       "max_message_size: 1400}\n",
+				       m, !m && first ? first : target, template_path, mode);
 	}
 	yaml_errors_init(&errors, "test");
 	site->settings = settings_parse("test", text->str, text->len, &errors);
@@ -195,14 +200,14 @@ static void begin(struct site *site, const char *mode, const char *first_address
 	g_assert_no_error(error);
 }
 
-/* What went in came out once, or is counted. */
-static void end(struct site *site)
+/* What went in came out once, is counted, or waits for one that takes nothing. */
+static void end(struct site *site, unsigned n_stuck)
 {
 	struct sums sums = sums_of(site);
 
-	g_assert_cmpuint(sums.queued, ==, 0);
+	g_assert_cmpuint(sums.queued, ==, n_stuck);
 	g_assert_cmpuint(sums.sent, ==, n_received(site));
-	g_assert_cmpuint(site->n_sent, ==, n_received(site) + sums.lost);
+	g_assert_cmpuint(site->n_sent, ==, n_received(site) + sums.lost + n_stuck);
 	outputs_free(site->outputs);
 	settings_free(site->settings);
 	for (int m = 0; m < N_MEMBERS; m++)
@@ -270,7 +275,7 @@ static void test_failover(void)
 {
 	struct site site;
 
-	begin(&site, "failover", "127.0.0.1");
+	begin(&site, "failover", NULL);
 	TURN_UNTIL(&site, sums_of(&site).up == 7);
 	send_and_receive(&site);
 	g_assert_cmpuint(n_owned(&site, 0), ==, N_FLOWS);
@@ -286,7 +291,7 @@ static void test_failover(void)
 	revive_member(&site, 0);
 	send_and_receive(&site);
 	g_assert_cmpuint(n_owned(&site, 0), ==, N_FLOWS);
-	end(&site);
+	end(&site, 0);
 }
 
 /* A name that does not resolve: the first never comes up, and gets nothing to keep. */
@@ -294,12 +299,31 @@ static void test_failover_name(void)
 {
 	struct site site;
 
-	begin(&site, "failover", "collector.test");
+	begin(&site, "failover", "address: collector.test");
 	TURN_UNTIL(&site, sums_of(&site).up == 6);
 	send_and_receive(&site);
 	g_assert_cmpuint(n_owned(&site, 1), ==, N_FLOWS);
 	g_assert_cmpuint(sums_of(&site).lost, ==, 0);
-	end(&site);
+	end(&site, 0);
+}
+
+/* A file on a full disk: it gets what comes until it is clear that it takes nothing. */
+static void test_failover_full(void)
+{
+	struct site site;
+
+	begin(&site, "failover", "file: /dev/full");
+	TURN_UNTIL(&site, sums_of(&site).up == 7);
+	send_round(&site);
+	TURN_UNTIL(&site, sums_of(&site).failures);
+	g_assert_cmpuint(sums_of(&site).up, ==, 7);
+	clock_offset_ns += 6 * NSEC_PER_SEC;
+	outputs_options_changed(site.outputs);
+	TURN_UNTIL(&site, sums_of(&site).up == 6);
+	send_and_receive(&site);
+	g_assert_cmpuint(n_owned(&site, 1), ==, N_FLOWS);
+	g_assert_cmpuint(sums_of(&site).lost, ==, 0);
+	end(&site, N_FLOWS);
 }
 
 static void check_even(const struct site *site, int m, double share)
@@ -314,7 +338,7 @@ static void test_balance(void)
 	int home[N_FLOWS];
 	struct site site;
 
-	begin(&site, "balance", "127.0.0.1");
+	begin(&site, "balance", NULL);
 	TURN_UNTIL(&site, sums_of(&site).up == 7);
 	send_and_receive(&site);
 	memcpy(home, site.owner, sizeof(home));
@@ -331,7 +355,7 @@ static void test_balance(void)
 	revive_member(&site, 1);
 	send_and_receive(&site);
 	g_assert_cmpmem(home, sizeof(home), site.owner, sizeof(home));
-	end(&site);
+	end(&site, 0);
 }
 
 static bool write_template(void)
@@ -357,6 +381,7 @@ int main(int argc, char **argv)
 	g_assert_true(write_template());
 	g_test_add_func("/groups/failover", test_failover);
 	g_test_add_func("/groups/failover-name", test_failover_name);
+	g_test_add_func("/groups/failover-full", test_failover_full);
 	g_test_add_func("/groups/balance", test_balance);
 	status = g_test_run();
 	g_unlink(template_path);
