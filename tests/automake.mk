@@ -125,7 +125,7 @@ tests_tools_stranger_SOURCES = tests/tools/stranger.c
 tests_tools_stranger_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
 tests_tools_stranger_LDADD = $(LIBBPF_LIBS) $(LIBELF_LIBS) $(ZLIB_LIBS)
 E2E_TESTS += tests/e2e/once_route.sh tests/e2e/once_flows.sh tests/e2e/once_stack.sh tests/e2e/once_export.sh \
-	tests/e2e/once_hooks.sh tests/e2e/once_interfaces.sh
+	tests/e2e/once_hooks.sh tests/e2e/once_interfaces.sh tests/e2e/indexes.sh
 EXTRA_DIST += tests/e2e/once_lib.sh tests/data/once.yaml
 EXTRA_DIST += tests/cli/canned.py
 
