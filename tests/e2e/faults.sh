@@ -59,10 +59,9 @@ well=(udp v9 tcp)
 ill=(never slow dead hole nameless refuses refuses9 full)
 declare -A pid
 
-unmount() { umount -l "$work/disk" 2>/dev/null; }
+undo() { umount -l "$work/disk" 2>/dev/null; }
 mkdir "$work/disk"
 mount -t tmpfs -o size=256k tmpfs "$work/disk" || skip_all "kernel: no tmpfs"
-trap 'unmount; clean_up' EXIT
 
 well_start() { # NAME KIND PORT
 	spawn b "$work/$1.out" "$strict" listen "$2" 127.0.0.1 "$3" "$work/$1.rec"

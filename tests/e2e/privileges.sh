@@ -17,7 +17,7 @@ install -m 755 "$bpflowd" "$bpflowctl" "$open/"
 cp -r "$src/templates" "$open/"
 chmod -R a+rX "$open"
 install -d -o 65534 -g 65534 "$open/nobody"
-trap 'rm -rf "$open"; clean_up' EXIT
+undo() { rm -rf "$open"; }
 
 config() { # FILE SOCKET LISTEN INTERFACES COLLECTOR-LINE [EXPORTER-LINE...]
 	cat >"$1" <<-END
